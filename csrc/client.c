@@ -1,0 +1,417 @@
+#include "client.h"
+
+#include <stdlib.h>
+
+#include "deliver.h"
+#include "reactor.h"
+#include "subject.h"
+
+#define STRINGS(s) (int)ND_MIN((s).len, (size_t)256), (const char *)(s).ptr
+
+static void ok(struct nd_conn *conn)
+{
+    if (conn->options & ND_OPT_VERBOSE) {
+        nd_conn_reply(conn, ND_LIT("+OK\r\n"));
+    }
+}
+
+/* What others did before their PONG counts before what we do now. */
+static bool collect(struct nd_conn *conn)
+{
+    nd_reactor_collect(conn->owner);
+    return nd_conn_is_alive(conn);
+}
+
+/* ---- subscriptions ---- */
+
+static struct nd_sub *find_sub(struct nd_conn *conn, struct nd_slice sid, uint64_t hash)
+{
+    struct nd_hash_link *link = NULL;
+    while ((link = nd_hash_find(&conn->sids, hash, link)) != NULL) {
+        struct nd_sub *sub = nd_container(link, struct nd_sub, by_sid);
+        if (nd_slice_is_equal(nd_sub_sid(sub), sid)) {
+            return sub;
+        }
+    }
+    return NULL;
+}
+
+static int subscribe(struct nd_conn *conn, const struct nd_op *op, uint64_t hash)
+{
+    struct nd_reactor *reactor = conn->owner;
+    struct nd_sub *sub =
+        nd_sub_new(conn->gate, conn, reactor->index, op->sid, op->queue);
+    if (sub == NULL) {
+        return ND_ENOMEM;
+    }
+    int rc = nd_sublist_insert(reactor->engine->index, sub, op->subject);
+    if (rc != ND_OK) {
+        nd_sub_release(sub);
+        return rc;
+    }
+    sub->by_sid.hash = hash;
+    nd_hash_insert(&conn->sids, &sub->by_sid);
+    return ND_OK;
+}
+
+static void on_sub(struct nd_conn *conn, const struct nd_op *op)
+{
+    if (!collect(conn)) {
+        return;
+    }
+    if (!nd_subject_is_subscribable(op->subject)) {
+        nd_conn_reply(conn, ND_LIT("-ERR 'Invalid Subject'\r\n"));
+        return;
+    }
+    uint64_t hash = nd_hash_bytes(&conn->owner->engine->key, op->sid);
+    if (find_sub(conn, op->sid, hash) == NULL && subscribe(conn, op, hash) != ND_OK) {
+        nd_conn_log(conn, ND_LEVEL_ERROR, "No memory for a subscription");
+        nd_conn_close(conn);
+        return;
+    }
+    ok(conn);
+}
+
+void nd_client_unsubscribe(struct nd_conn *conn, struct nd_sub *sub)
+{
+    if (conn->is_traced) {
+        nd_conn_trace(conn, "<->", "DELSUB", nd_sub_sid(sub));
+    }
+    atomic_store_explicit(&sub->dead, true, memory_order_release);
+    nd_hash_remove(&conn->sids, &sub->by_sid);
+    nd_sublist_remove(conn->owner->engine->index, sub);
+    nd_sub_release(sub);
+}
+
+static void on_unsub(struct nd_conn *conn, const struct nd_op *op)
+{
+    if (!collect(conn)) {
+        return;
+    }
+    uint64_t hash = nd_hash_bytes(&conn->owner->engine->key, op->sid);
+    struct nd_sub *sub = find_sub(conn, op->sid, hash);
+    if (sub != NULL) {
+        sub->max = op->max;
+        if (op->max <= sub->delivered) {
+            nd_client_unsubscribe(conn, sub);
+        } else if (nd_conn_logs_debug(conn)) {
+            nd_conn_log(conn, ND_LEVEL_DEBUG,
+                        "Deferring actual UNSUB(%.*s): %llu max, %llu received",
+                        STRINGS(op->sid), (unsigned long long)op->max,
+                        (unsigned long long)sub->delivered);
+        }
+    }
+    ok(conn);
+}
+
+void nd_client_forget(struct nd_conn *conn, uint32_t *budget)
+{
+    struct nd_sub *subs[64];
+    while (*budget > 0 && conn->sids.used > 0) {
+        size_t n = 0;
+        for (; n < 64 && n < *budget && conn->sids.used > 0; n++) {
+            struct nd_hash_link *link = nd_hash_any(&conn->sids);
+            subs[n] = nd_container(link, struct nd_sub, by_sid);
+            nd_hash_remove(&conn->sids, link);
+            atomic_store_explicit(&subs[n]->dead, true, memory_order_release);
+        }
+        nd_sublist_remove_many(conn->owner->engine->index, subs, n);
+        for (size_t i = 0; i < n; i++) {
+            nd_sub_release(subs[i]);
+        }
+        *budget -= (uint32_t)n;
+    }
+}
+
+/* ---- CONNECT, INFO and Python's answers ---- */
+
+static void ask_python(struct nd_conn *conn, const struct nd_op *op)
+{
+    struct nd_engine *engine = conn->owner->engine;
+    char peer[ND_ADDRESS_SIZE + 32];
+    int peer_len = nd_conn_name(conn, peer, sizeof(peer));
+    struct nd_event event = {
+        .kind = op->kind == ND_OP_CONNECT ? ND_EV_CONNECT : ND_EV_INFO,
+        .cid = conn->cid,
+        .text = (const char *)op->arg.ptr,
+        .text_len = (uint32_t)op->arg.len,
+        .prior = (const char *)conn->note,
+        .prior_len = conn->note_len,
+        .peer = peer,
+        .peer_len = (uint32_t)peer_len,
+        .is_traced = conn->is_traced,
+    };
+    if (nd_events_push(&engine->events, &event) != ND_OK) {
+        nd_conn_close(conn);
+        return;
+    }
+    nd_timer_stop(&conn->owner->auth, &conn->phase);
+    conn->state = ND_CONN_ADMITTING;
+    atomic_fetch_add(&engine->unanswered, 1);
+}
+
+void nd_client_admit(struct nd_conn *conn, uint32_t options, struct nd_slice note)
+{
+    if (conn->state != ND_CONN_ADMITTING) {
+        return;
+    }
+    atomic_fetch_sub(&conn->owner->engine->unanswered, 1);
+    conn->state = ND_CONN_OPEN;
+    conn->is_known = true;
+    if (note.ptr != NULL) { /* CONNECT; the answer to INFO brings none */
+        uint8_t *copy = malloc(note.len + 1);
+        if (copy == NULL) {
+            nd_conn_close(conn);
+            return;
+        }
+        memcpy(copy, note.ptr, note.len);
+        free(conn->note);
+        conn->note = copy;
+        conn->note_len = (uint32_t)note.len;
+        conn->options = (uint8_t)options;
+        ok(conn);
+    }
+    nd_conn_resume(conn);
+}
+
+void nd_client_refuse(struct nd_conn *conn, struct nd_slice text, struct nd_slice reason)
+{
+    if (conn->state != ND_CONN_ADMITTING) {
+        return;
+    }
+    if (reason.len > 0) {
+        nd_conn_log(conn, ND_LEVEL_ERROR, "%.*s", STRINGS(reason));
+    }
+    nd_conn_fail(conn, text);
+}
+
+/* ---- the rest ---- */
+
+static const char *const verbs[] = {
+    [ND_OP_PUB] = "PUB",         [ND_OP_HPUB] = "HPUB", [ND_OP_SUB] = "SUB",
+    [ND_OP_UNSUB] = "UNSUB",     [ND_OP_PING] = "PING", [ND_OP_PONG] = "PONG",
+    [ND_OP_CONNECT] = "CONNECT", [ND_OP_INFO] = "INFO", [ND_OP_OK] = "+OK",
+    [ND_OP_ERR] = "-ERR",
+};
+
+static void trace_in(struct nd_conn *conn, const struct nd_op *op)
+{
+    bool has_arg = op->kind <= ND_OP_UNSUB;
+    nd_conn_trace(conn, "->>", verbs[op->kind], has_arg ? op->arg : nd_slice("", 0));
+}
+
+void nd_client_run(struct nd_conn *conn, const struct nd_op *op)
+{
+    if (conn->is_traced && op->kind <= ND_OP_PONG) {
+        trace_in(conn, op);
+    }
+    switch (op->kind) {
+    case ND_OP_SUB:
+        on_sub(conn, op);
+        break;
+    case ND_OP_UNSUB:
+        on_unsub(conn, op);
+        break;
+    case ND_OP_PING:
+        if (collect(conn)) {
+            nd_conn_reply(conn, ND_LIT("PONG\r\n"));
+        }
+        if (conn->is_traced) {
+            nd_conn_trace(conn, "<<-", "PONG", nd_slice("", 0));
+        }
+        break;
+    case ND_OP_PONG:
+        conn->pings_out = 0;
+        break;
+    case ND_OP_CONNECT:
+    case ND_OP_INFO:
+        ask_python(conn, op);
+        break;
+    case ND_OP_OK:
+        break;
+    case ND_OP_ERR:
+        nd_conn_log(conn, ND_LEVEL_ERROR, "Client Error %.*s", STRINGS(op->arg));
+        collect(conn);
+        nd_conn_drain(conn);
+        break;
+    case ND_OP_PUB:
+    case ND_OP_HPUB:
+        assert(!"has a payload");
+    }
+}
+
+bool nd_client_announce(struct nd_conn *conn, const struct nd_op *op)
+{
+    struct nd_engine *engine = conn->owner->engine;
+    if (conn->is_traced) {
+        trace_in(conn, op);
+    }
+    if (op->kind == ND_OP_HPUB && !(conn->options & ND_OPT_HEADERS)) {
+        nd_conn_log(conn, ND_LEVEL_ERROR,
+                    "Error reading from client: HPUB without the headers option");
+        nd_conn_fail(conn, ND_LIT("Parser Error"));
+        return false;
+    }
+    if (op->size > engine->max_payload) {
+        nd_conn_log(conn, ND_LEVEL_ERROR, "Maximum Payload Exceeded: %llu vs %lld",
+                    (unsigned long long)op->size,
+                    (long long)engine->options.max_payload);
+        nd_conn_fail(conn, ND_LIT("Maximum Payload Violation"));
+        return false;
+    }
+    if ((conn->options & ND_OPT_PEDANTIC) && !nd_subject_is_publishable(op->subject)) {
+        nd_conn_reply(conn, ND_LIT("-ERR 'Invalid Subject'\r\n"));
+    }
+    return nd_conn_is_alive(conn);
+}
+
+/* Appends " number" (or just the digits of it) to a control line. */
+static uint8_t *print_u64(uint8_t *to, uint64_t number)
+{
+    uint8_t digits[20];
+    int n = 0;
+    do {
+        digits[n++] = (uint8_t)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    *to++ = ' ';
+    while (n > 0) {
+        *to++ = digits[--n];
+    }
+    return to;
+}
+
+/* The line behind the sid, for a publisher whose spelling cannot be sent on. */
+static struct nd_slice print_line(struct nd_reactor *reactor, const struct nd_op *op)
+{
+    uint8_t *at = reactor->scratch;
+    if (op->reply.len > 0) {
+        *at++ = ' ';
+        memcpy(at, op->reply.ptr, op->reply.len);
+        at += op->reply.len;
+    }
+    if (op->kind == ND_OP_HPUB) {
+        at = print_u64(at, op->header_size);
+    }
+    at = print_u64(at, op->size);
+    *at++ = '\r';
+    *at++ = '\n';
+    return nd_slice(reactor->scratch, (size_t)(at - reactor->scratch));
+}
+
+void nd_client_publish(struct nd_conn *conn, const struct nd_op *op,
+                       struct nd_slice body, struct nd_blob *blob)
+{
+    struct nd_reactor *reactor = conn->owner;
+    bool is_canonical = op->tail.len > 0;
+    struct nd_msg msg = {
+        .subject = op->subject,
+        .line = is_canonical ? op->tail : print_line(reactor, op),
+        .body = body,
+        .blob = blob,
+        .reply_len = (uint32_t)op->reply.len,
+        .header_size = (uint32_t)op->header_size,
+        .has_header = op->kind == ND_OP_HPUB,
+        .is_joined = is_canonical,
+        .is_echoed = (conn->options & ND_OPT_ECHO) != 0,
+    };
+    conn->in_msgs++;
+    conn->in_bytes += op->size;
+    if (nd_unlikely(conn->is_traced)) {
+        nd_conn_trace_payload(conn, nd_slice(body.ptr, op->size));
+    }
+    ok(conn);
+    int64_t count = nd_deliver(reactor, conn, &msg);
+    if (nd_unlikely(count < 0)) {
+        nd_conn_log(conn, ND_LEVEL_ERROR, "No memory for a message");
+        nd_conn_close(conn);
+    } else if (count == 0 && op->reply.len > 0 &&
+               (conn->options & ND_OPT_NO_RESPONDERS) && nd_conn_is_alive(conn)) {
+        nd_deliver_no_responders(reactor, conn, op->reply);
+    }
+}
+
+/* ---- errors ---- */
+
+static void log_parse_error(struct nd_conn *conn, int rc, const struct nd_op *op,
+                            struct nd_slice input)
+{
+    static const char *const names[] = {
+        [ND_OP_PUB] = "processPub",
+        [ND_OP_HPUB] = "processHeaderPub",
+        [ND_OP_SUB] = "processSub",
+        [ND_OP_UNSUB] = "processUnsub",
+    };
+    struct nd_slice at = nd_slice(input.ptr + op->error_at, input.len - op->error_at);
+    at.len = ND_MIN(at.len, (size_t)32);
+    switch (rc) {
+    case ND_PARSE_ARGS:
+        nd_conn_log(conn, ND_LEVEL_ERROR,
+                    "Error reading from client: %s Parse Error: '%.*s'",
+                    op->kind <= ND_OP_UNSUB ? names[op->kind] : "parse",
+                    STRINGS(op->arg));
+        break;
+    case ND_PARSE_SIZE:
+        nd_conn_log(conn, ND_LEVEL_ERROR,
+                    "Error reading from client: %s Bad or Missing Size: '%.*s'",
+                    names[op->kind], STRINGS(op->arg));
+        break;
+    case ND_PARSE_LINE:
+        nd_conn_log(conn, ND_LEVEL_ERROR,
+                    "Error reading from client: maximum control line exceeded");
+        break;
+    default:
+        nd_conn_log(conn, ND_LEVEL_ERROR,
+                    "Error reading from client: Client Parser ERROR, state=0, i=%llu: "
+                    "proto='\"%.*s\"...'",
+                    (unsigned long long)op->error_at, STRINGS(at));
+    }
+}
+
+void nd_client_reject(struct nd_conn *conn, int rc, const struct nd_op *op,
+                      struct nd_slice input)
+{
+    log_parse_error(conn, rc, op, input);
+    if (rc == ND_PARSE_LINE) {
+        nd_conn_fail(conn, ND_LIT("maximum control line exceeded"));
+        return;
+    }
+    if (rc == ND_PARSE_VERB) {
+        nd_conn_reply(conn, ND_LIT("-ERR 'Unknown Protocol Operation'\r\n"));
+    }
+    nd_conn_fail(conn, ND_LIT("Parser Error"));
+}
+
+/* ---- timers ---- */
+
+void nd_client_on_auth(struct nd_conn *conn)
+{
+    if (nd_conn_logs_debug(conn)) {
+        nd_conn_log(conn, ND_LEVEL_DEBUG, "Authorization Timeout");
+    }
+    nd_conn_fail(conn, ND_LIT("Authorization Timeout"));
+}
+
+/* A connection that we do not read for now cannot have answered: it is charged nothing,
+ * but asked all the same. */
+void nd_client_on_ping(struct nd_conn *conn)
+{
+    struct nd_reactor *reactor = conn->owner;
+    if (nd_conn_logs_debug(conn)) {
+        nd_conn_log(conn, ND_LEVEL_DEBUG, "Client Ping Timer");
+    }
+    conn->pings_out += nd_conn_is_heard(conn);
+    if (conn->pings_out > reactor->engine->options.ping_max) {
+        if (nd_conn_logs_debug(conn)) {
+            nd_conn_log(conn, ND_LEVEL_DEBUG, "Stale Client Connection - Closing");
+        }
+        nd_tally_add(&reactor->tally.stale_connections, 1);
+        nd_conn_fail(conn, ND_LIT("Stale Connection"));
+        return;
+    }
+    nd_conn_reply(conn, ND_LIT("PING\r\n"));
+    if (conn->is_traced) {
+        nd_conn_trace(conn, "<<-", "PING", nd_slice("", 0));
+    }
+    nd_timer_start(&reactor->ping, &conn->ping, reactor->now_ms);
+}

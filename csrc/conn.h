@@ -1,0 +1,145 @@
+/* conn -- one connection: its states, what was read, what is owed, its end.
+ *
+ *             CONNECT            nd_admit
+ *   GREETED ----------> ADMITTING --------> OPEN --------> DRAINING ------> BURIED
+ *      \___ another operation, no auth ______/  (a later      nothing is       freed when
+ *                                                CONNECT:     read; what is    its sub-
+ *                                                ADMITTING    owed goes out    scriptions
+ *                                                and back)                     are gone
+ *
+ * A connection belongs to one reactor for life, and everything here is that reactor's
+ * thread alone. Nothing is freed under a caller's feet: closing sets a state and links
+ * the connection to the graveyard, and only the end of the turn buries it.
+ *
+ * Reading. The reactor lends its slab for one read. Operations run right in it; what is
+ * unfinished becomes the tail. A short tail is copied back to the front of the slab by
+ * the next read; a long one (ND_DIRECT_MIN) stays, and the next read goes into it.
+ */
+#ifndef ND_CONN_H
+#define ND_CONN_H
+
+#include "hash.h"
+#include "nd.h"
+#include "outbuf.h"
+#include "sub.h"
+#include "sys.h"
+#include "timer.h"
+
+struct nd_reactor;
+
+/* What the poller hands back: the first member of everything that is watched. */
+enum nd_source {
+    ND_SOURCE_CONN,
+    ND_SOURCE_LISTENER,
+    ND_SOURCE_BELL,
+};
+
+enum nd_conn_state {
+    ND_CONN_GREETED,   /* has our INFO, has said nothing yet */
+    ND_CONN_ADMITTING, /* Python has its CONNECT or INFO; not read meanwhile */
+    ND_CONN_OPEN,
+    ND_CONN_DRAINING, /* owes nothing new; closes when all is written */
+    ND_CONN_BURIED,   /* the socket is or will be closed this turn */
+};
+
+struct nd_conn {
+    enum nd_source source; /* must be first */
+    int fd;                /* -1 after the burial */
+    uint8_t state;         /* enum nd_conn_state */
+    uint8_t options;       /* bits of enum nd_connect_option */
+    uint8_t pings_out;     /* PINGs without a PONG */
+    bool is_traced : 1;
+    bool is_known : 1;     /* was OPEN once: counts as a slow consumer, is logged */
+    bool is_ending : 1;    /* the poller saw the end of stream or an error coming */
+    bool is_ready : 1;     /* on the reactor's ready list */
+    bool is_dirty : 1;     /* on its dirty list */
+    bool is_blocked : 1;   /* the kernel took less than it was given */
+    bool is_announced : 1; /* the control line of the operation in the tail was checked */
+    bool is_direct : 1;    /* the tail is filled by reading into it */
+    bool has_backlog : 1;  /* the tail holds operations that could have run */
+    bool is_halted : 1;    /* paced: runs nothing until the window ends; brake.h */
+    bool is_sated : 1;     /* owes too many replies: not read until they are gone */
+    bool is_lingering : 1; /* sent -ERR: shut down for writing, input is thrown away */
+
+    struct nd_reactor *owner;
+    uint64_t cid; /* never reused; cid % reactors is the owner */
+    struct nd_gate *gate;
+    struct nd_outbuf out;
+    uint64_t in_msgs, in_bytes, out_msgs, out_bytes;
+
+    struct nd_blob *tail; /* unfinished bytes, from the first of an operation; or NULL */
+    uint64_t tail_len;
+    uint64_t tail_need;     /* length of the whole operation; 0 = not known yet */
+    uint32_t reply_bytes;   /* of PONG, +OK, -ERR and 503 since all was written */
+    uint32_t lingered;      /* bytes thrown away */
+    uint64_t unsent;        /* what the kernel held when last asked */
+    uint64_t progress_ms;   /* when the peer last took something, while blocked */
+    struct nd_gate *pacer;  /* whose credit halted us; one reference, or NULL */
+
+    struct nd_hash sids;    /* our subscriptions, by sid */
+    struct nd_hash_link by_cid;
+    struct nd_conn *next_ready, *next_dirty, *next_grave;
+    struct nd_timer phase; /* auth, then linger */
+    struct nd_timer ping;
+    struct nd_timer owed;  /* while blocked */
+    struct nd_timer heavy; /* while our gate is heavy */
+    struct nd_timer pace;  /* while we are paced */
+
+    uint8_t *note; /* Python's, from the last CONNECT; or NULL */
+    uint32_t note_len;
+    uint8_t ip_len; /* of address */
+    char address[ND_ADDRESS_SIZE];
+};
+
+/* Takes *fd* and makes the connection known to its reactor; greets it with INFO.
+ * ND_ENOMEM or ND_ESYS: the descriptor is closed. */
+int nd_conn_adopt(struct nd_reactor *reactor, int fd, uint64_t cid, struct nd_conn **conn);
+
+/* One read, and all that can be done with it. True: there may be more at once. */
+bool nd_conn_read(struct nd_conn *conn);
+
+/* Writes what is owed, as far as the kernel takes it. */
+void nd_conn_flush(struct nd_conn *conn);
+
+/* Reading may go on, after an answer, a pace window or a written backlog. */
+void nd_conn_resume(struct nd_conn *conn);
+
+/* A direct answer (PONG, +OK ...): appended, counted, flushed at the end of the turn. */
+void nd_conn_reply(struct nd_conn *conn, struct nd_slice bytes);
+
+/* What is owed, then -ERR '*text*', then the end. An empty text sends nothing. */
+void nd_conn_fail(struct nd_conn *conn, struct nd_slice text);
+
+void nd_conn_drain(struct nd_conn *conn); /* what is owed, then the end */
+void nd_conn_close(struct nd_conn *conn); /* now; what is owed is dropped */
+void nd_conn_cut(struct nd_conn *conn);   /* close a slow consumer: counted and logged */
+
+/* From the graveyard: closes the socket, forgets up to *budget* subscriptions. True: it
+ * is freed; false: it must come again. */
+bool nd_conn_bury(struct nd_conn *conn, uint32_t *budget);
+
+void nd_conn_on_owed(struct nd_conn *conn);   /* timer: has the peer made progress? */
+void nd_conn_on_linger(struct nd_conn *conn); /* timer: it had its time */
+
+/* Would we have seen an answer, had it sent one? Not while it is not read. */
+bool nd_conn_is_heard(const struct nd_conn *conn);
+
+static inline bool nd_conn_is_alive(const struct nd_conn *conn)
+{
+    return conn->state < ND_CONN_DRAINING;
+}
+
+/* A line of the log about this connection, "ip:port - cid:n - text". */
+void nd_conn_log(struct nd_conn *conn, enum nd_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool nd_conn_logs_debug(const struct nd_conn *conn);
+
+/* "->> [VERB arg]" and "->> MSG_PAYLOAD: [...]"; call only if is_traced. */
+void nd_conn_trace(struct nd_conn *conn, const char *arrow, const char *verb,
+                   struct nd_slice arg);
+void nd_conn_trace_payload(struct nd_conn *conn, struct nd_slice payload);
+
+/* "ip:port - cid:n"; returns its length. */
+int nd_conn_name(const struct nd_conn *conn, char *to, size_t size);
+
+#endif

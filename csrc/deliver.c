@@ -1,0 +1,506 @@
+#include "deliver.h"
+
+#include <stdio.h>
+
+#include "brake.h"
+#include "client.h"
+#include "conn.h"
+#include "match.h"
+#include "reactor.h"
+
+enum { TRIES_MAX = 8 }; /* owners that a queue message may find its member gone at */
+
+/* What one kind of subscriber gets behind its sid. */
+struct view {
+    struct nd_slice prefix; /* "MSG subject " */
+    struct nd_slice line, body;
+    struct nd_slice rest; /* line and body in one piece, if they are and are small */
+    struct nd_blob *blob; /* what body lies in, if it is large */
+    uint64_t size;        /* of the payload, header block included */
+    bool is_headed;       /* HMSG */
+};
+
+/* A message on its way through this reactor. */
+struct delivery {
+    struct nd_reactor *reactor;
+    const struct nd_msg *msg;
+    uint64_t from_cid; /* the publisher */
+    struct view full;
+    struct view bare; /* without the header block, for those who do not know of it */
+    bool has_bare;
+};
+
+static void begin(struct delivery *d, struct nd_reactor *reactor,
+                  const struct nd_msg *msg, const struct nd_match *match,
+                  uint64_t from_cid)
+{
+    bool is_large = msg->body.len >= ND_SHARE_MIN && msg->blob != NULL;
+    d->reactor = reactor;
+    d->msg = msg;
+    d->from_cid = from_cid;
+    d->has_bare = false;
+    d->full = (struct view){
+        .prefix = match->prefix,
+        .line = msg->line,
+        .body = msg->body,
+        .rest = nd_slice(msg->line.ptr, msg->is_joined && !is_large
+                                            ? msg->line.len + msg->body.len
+                                            : 0),
+        .blob = is_large ? msg->blob : NULL,
+        .size = msg->body.len - 2,
+        .is_headed = msg->has_header && msg->header_size > 0,
+    };
+}
+
+/* The view of a subscriber who does not know headers. */
+static const struct view *bare_view(struct delivery *d)
+{
+    const struct nd_msg *msg = d->msg;
+    uint8_t *line = d->reactor->bare_line;
+    if (!d->has_bare) {
+        uint64_t size = msg->body.len - 2 - msg->header_size;
+        char digits[32];
+        int len = snprintf(digits, sizeof(digits), " %llu\r\n",
+                           (unsigned long long)size);
+        size_t reply = msg->reply_len > 0 ? msg->reply_len + 1 : 0;
+        memcpy(line, msg->line.ptr, reply);
+        memcpy(line + reply, digits, (size_t)len);
+        d->bare = d->full;
+        d->bare.is_headed = false;
+        d->bare.line = nd_slice(line, reply + (size_t)len);
+        d->bare.body.ptr += msg->header_size;
+        d->bare.body.len -= msg->header_size;
+        d->bare.rest.len = 0;
+        d->bare.size = size;
+        d->has_bare = true;
+    }
+    return &d->bare;
+}
+
+static int put_pieces(struct nd_conn *to, const struct nd_sub *sub,
+                      const struct view *view)
+{
+    struct nd_outbuf *out = &to->out;
+    struct nd_pool *pool = &to->owner->pool;
+    struct nd_slice head = nd_slice("H", view->is_headed ? 1 : 0);
+    struct nd_slice pieces[] = {head, view->prefix, nd_sub_sid(sub), view->line};
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
+        int rc = nd_outbuf_append(out, pool, pieces[i]);
+        if (rc != ND_OK) {
+            return rc;
+        }
+    }
+    return view->blob != NULL ? nd_outbuf_append_ref(out, view->blob, view->body)
+                              : nd_outbuf_append(out, pool, view->body);
+}
+
+/* The copy that nearly every message takes: three runs of bytes into an open chunk. */
+static inline int put(struct nd_conn *to, const struct nd_sub *sub,
+                      const struct view *view)
+{
+    size_t len = view->prefix.len + sub->sid_len + view->rest.len + view->is_headed;
+    uint8_t *at = nd_outbuf_room(&to->out, len);
+    if (nd_unlikely(at == NULL || view->rest.len == 0)) {
+        return put_pieces(to, sub, view);
+    }
+    *at = 'H';
+    at += view->is_headed;
+    memcpy(at, view->prefix.ptr, view->prefix.len);
+    at += view->prefix.len;
+    memcpy(at, sub->text, sub->sid_len);
+    memcpy(at + sub->sid_len, view->rest.ptr, view->rest.len);
+    nd_outbuf_commit(&to->out, len);
+    return ND_OK;
+}
+
+/* It owes more than it should: write what can be written, then see who has to wait. */
+static void lag(struct nd_reactor *reactor, struct nd_conn *to, uint64_t bytes)
+{
+    if (!to->is_blocked) {
+        nd_reactor_post(reactor);
+        nd_conn_flush(to);
+    }
+    if (nd_conn_is_alive(to) && to->is_blocked) {
+        nd_brake_weigh(to);
+        if (atomic_load_explicit(&to->gate->heavy, memory_order_relaxed)) {
+            nd_brake_charge(reactor, to->gate, bytes);
+        }
+    }
+}
+
+static void count_delivery(struct nd_conn *to, struct nd_sub *sub)
+{
+    sub->delivered++;
+    if (nd_unlikely(sub->max != 0 && sub->delivered >= sub->max)) {
+        if (nd_conn_logs_debug(to)) {
+            nd_conn_log(to, ND_LEVEL_DEBUG,
+                        "Auto-unsubscribe limit of %llu reached for sid '%.*s'",
+                        (unsigned long long)sub->max, (int)sub->sid_len, sub->text);
+        }
+        nd_client_unsubscribe(to, sub);
+    }
+}
+
+static void trace_out(struct nd_conn *to, const struct nd_sub *sub,
+                      const struct view *view)
+{
+    uint8_t text[512];
+    size_t len = 0;
+    struct nd_slice pieces[] = {nd_slice(view->prefix.ptr + 4, view->prefix.len - 4),
+                                nd_sub_sid(sub),
+                                nd_slice(view->line.ptr, view->line.len - 2)};
+    for (size_t i = 0; i < 3; i++) {
+        size_t part = ND_MIN(pieces[i].len, sizeof(text) - len);
+        memcpy(text + len, pieces[i].ptr, part);
+        len += part;
+    }
+    nd_conn_trace(to, "<<-", view->is_headed ? "HMSG" : "MSG", nd_slice(text, len));
+}
+
+/* To a subscription of our own. False: it takes no part any more. */
+static bool serve(struct delivery *d, struct nd_sub *sub)
+{
+    struct nd_reactor *reactor = d->reactor;
+    if (atomic_load_explicit(&sub->dead, memory_order_relaxed)) {
+        return false;
+    }
+    struct nd_conn *to = sub->conn;
+    if (!nd_conn_is_alive(to) || (!d->msg->is_echoed && to->cid == d->from_cid)) {
+        return false;
+    }
+    if (nd_unlikely(to->out.pending > reactor->engine->options.max_pending)) {
+        nd_conn_cut(to);
+        return false;
+    }
+    const struct view *view = &d->full;
+    if (nd_unlikely(d->msg->has_header &&
+                    (!view->is_headed || !(to->options & ND_OPT_HEADERS)))) {
+        view = bare_view(d);
+    }
+    uint64_t pending = to->out.pending;
+    if (nd_unlikely(put(to, sub, view) != ND_OK)) {
+        nd_conn_log(to, ND_LEVEL_ERROR, "No memory for what it is owed");
+        nd_conn_close(to);
+        return false;
+    }
+    to->out_msgs++;
+    to->out_bytes += view->size;
+    nd_tally_add(&reactor->tally.out_msgs, 1);
+    nd_tally_add(&reactor->tally.out_bytes, view->size);
+    nd_reactor_add_dirty(reactor, to);
+    if (nd_unlikely(to->is_traced)) {
+        trace_out(to, sub, view);
+    }
+    uint64_t bytes = to->out.pending - pending;
+    count_delivery(to, sub);
+    if (nd_unlikely(to->out.pending > reactor->engine->high_water)) {
+        lag(reactor, to, bytes);
+    }
+    return true;
+}
+
+/* ---- parcels ---- */
+
+struct mail_msg {
+    struct nd_parcel head;
+    struct nd_match *match; /* one reference */
+    struct nd_sub *chosen;  /* a queue member, held by the match; NULL = our slice */
+    struct nd_blob *blob;   /* holds body, one reference; NULL: it lies behind line */
+    const uint8_t *body;    /* in blob */
+    uint64_t from_cid;
+    uint32_t body_len, line_len, reply_len, header_size;
+    uint8_t tries;
+    bool has_header, is_echoed;
+    uint8_t bytes[];
+};
+
+/* Large bytes are shared by all parcels of a message: in what holds them, or, if that is
+ * the read buffer, which its reactor needs back, in one copy. */
+static int hold_body(struct nd_reactor *reactor, struct nd_msg *msg,
+                     struct nd_blob **copy)
+{
+    if (msg->body.len < ND_SHARE_MIN || (msg->blob != NULL && msg->blob != reactor->slab)) {
+        return ND_OK;
+    }
+    struct nd_blob *blob = nd_blob_new(msg->body.len);
+    if (blob == NULL) {
+        return ND_ENOMEM;
+    }
+    memcpy(blob->data, msg->body.ptr, msg->body.len);
+    msg->body.ptr = blob->data;
+    msg->blob = *copy = blob;
+    msg->is_joined = false;
+    return ND_OK;
+}
+
+static int send_mail(struct delivery *d, uint32_t to, struct nd_match *match,
+                     struct nd_sub *chosen, uint8_t tries)
+{
+    const struct nd_msg *msg = d->msg;
+    struct nd_outbox *outbox = &d->reactor->outboxes[to];
+    bool is_held = msg->body.len >= ND_SHARE_MIN;
+    assert(!is_held || msg->blob != d->reactor->slab);
+    size_t inside = msg->line.len + (is_held ? 0 : msg->body.len);
+    struct mail_msg *mail =
+        nd_outbox_push(outbox, ND_MAIL_MSG, sizeof(*mail) + inside);
+    if (mail == NULL) {
+        return ND_ENOMEM;
+    }
+    nd_match_retain(match);
+    mail->match = match;
+    mail->chosen = chosen;
+    mail->blob = NULL;
+    mail->from_cid = d->from_cid;
+    mail->body_len = (uint32_t)msg->body.len;
+    mail->line_len = (uint32_t)msg->line.len;
+    mail->reply_len = msg->reply_len;
+    mail->header_size = msg->header_size;
+    mail->tries = tries;
+    mail->has_header = msg->has_header;
+    mail->is_echoed = msg->is_echoed;
+    memcpy(mail->bytes, msg->line.ptr, msg->line.len);
+    if (is_held) {
+        nd_blob_retain(msg->blob);
+        mail->blob = msg->blob;
+        mail->body = msg->body.ptr;
+        nd_outbox_weigh(outbox, msg->body.len);
+    } else {
+        memcpy(mail->bytes + msg->line.len, msg->body.ptr, msg->body.len);
+    }
+    struct nd_gate *inbox = d->reactor->engine->reactors[to]->inbox.gate;
+    if (nd_unlikely(atomic_load_explicit(&inbox->heavy, memory_order_relaxed))) {
+        nd_brake_charge(d->reactor, inbox, msg->body.len);
+    }
+    return ND_OK;
+}
+
+void nd_deliver_dispose(struct nd_parcel *parcel)
+{
+    struct mail_msg *mail = nd_container(parcel, struct mail_msg, head);
+    if (mail->blob != NULL) {
+        nd_blob_release(mail->blob);
+    }
+    nd_match_release(mail->match);
+}
+
+/* Those of another reactor's subscribers that are heavy have to be paid for here. */
+static void charge_slice(struct delivery *d, const struct nd_match *match, uint32_t to)
+{
+    uint64_t bytes = match->prefix.len + d->msg->line.len + d->msg->body.len;
+    for (uint32_t i = match->starts[to]; i < match->starts[to + 1]; i++) {
+        struct nd_gate *gate = match->plain[i]->gate;
+        if (atomic_load_explicit(&gate->heavy, memory_order_relaxed)) {
+            nd_brake_charge(d->reactor, gate, bytes);
+        }
+    }
+}
+
+static uint32_t count_live(const struct nd_match *match, uint32_t slice)
+{
+    uint32_t live = 0;
+    for (uint32_t i = match->starts[slice]; i < match->starts[slice + 1]; i++) {
+        live += !nd_sub_is_dead(match->plain[i]);
+    }
+    return live;
+}
+
+static int64_t send_slices(struct delivery *d, struct nd_match *match)
+{
+    struct nd_engine *engine = d->reactor->engine;
+    int64_t count = 0;
+    for (uint32_t to = 0; to < engine->options.reactors; to++) {
+        if (to == d->reactor->index || match->starts[to] == match->starts[to + 1]) {
+            continue;
+        }
+        if (send_mail(d, to, match, NULL, 0) != ND_OK) {
+            return ND_ENOMEM;
+        }
+        if (nd_unlikely(atomic_load_explicit(&engine->reactors[to]->heavy_count,
+                                             memory_order_relaxed) > 0)) {
+            charge_slice(d, match, to);
+        }
+        count += d->msg->reply_len > 0 ? count_live(match, to) : 1;
+    }
+    return count;
+}
+
+/* One member of *group*, uniformly at random among those who can take it. Returns 1, 0
+ * if there is none, or ND_ENOMEM. */
+static int pick(struct delivery *d, struct nd_match *match, const struct nd_group *group,
+                uint8_t tries)
+{
+    uint32_t start = nd_reactor_random(d->reactor, group->count);
+    for (uint32_t i = 0; i < group->count; i++) {
+        uint32_t at = start + i < group->count ? start + i : start + i - group->count;
+        struct nd_sub *sub = match->members[group->first + at];
+        if (sub->owner == d->reactor->index) {
+            if (serve(d, sub)) {
+                return 1;
+            }
+        } else if (!nd_sub_is_dead(sub) &&
+                   (d->msg->is_echoed || sub->gate->cid != d->from_cid)) {
+            int rc = send_mail(d, sub->owner, match, sub, tries);
+            if (rc == ND_OK && atomic_load_explicit(&sub->gate->heavy,
+                                                    memory_order_relaxed)) {
+                nd_brake_charge(d->reactor, sub->gate, d->msg->body.len);
+            }
+            return rc == ND_OK ? 1 : rc;
+        }
+    }
+    return 0;
+}
+
+static void serve_slice(struct delivery *d, struct nd_match *match, int64_t *count)
+{
+    uint32_t own = d->reactor->index;
+    for (uint32_t i = match->starts[own]; i < match->starts[own + 1]; i++) {
+        *count += serve(d, match->plain[i]);
+    }
+}
+
+static bool leaves_reactor(const struct nd_reactor *reactor, const struct nd_match *match)
+{
+    uint32_t own = reactor->index;
+    return match->group_count > 0 ||
+           match->starts[own + 1] - match->starts[own] < match->plain_count;
+}
+
+/* To everyone in *match*, which the caller keeps alive. */
+static int64_t deliver_match(struct nd_reactor *reactor, struct nd_conn *from,
+                             const struct nd_msg *as_read, struct nd_match *match)
+{
+    struct nd_msg msg = *as_read;
+    struct delivery d;
+    struct nd_blob *copy = NULL;
+    int64_t count = 0;
+
+    if (reactor->engine->options.reactors > 1 && leaves_reactor(reactor, match) &&
+        hold_body(reactor, &msg, &copy) != ND_OK) {
+        return ND_ENOMEM;
+    }
+    begin(&d, reactor, &msg, match, from->cid);
+    serve_slice(&d, match, &count);
+    if (reactor->engine->options.reactors > 1) {
+        int64_t sent = send_slices(&d, match);
+        count = sent < 0 ? sent : count + sent;
+    }
+    for (uint32_t i = 0; i < match->group_count && count >= 0; i++) {
+        int picked = pick(&d, match, &match->groups[i], 0);
+        count = picked < 0 ? picked : count + picked;
+    }
+    if (copy != NULL) {
+        nd_blob_release(copy);
+    }
+    return count;
+}
+
+int64_t nd_deliver(struct nd_reactor *reactor, struct nd_conn *from,
+                   const struct nd_msg *msg)
+{
+    int rc;
+    struct nd_match *match = nd_cache_find(reactor->cache, msg->subject, &rc);
+    if (match == NULL) {
+        return rc;
+    }
+    int64_t count = deliver_match(reactor, from, msg, match);
+    if (nd_unlikely(count == 0)) {
+        /* Everyone in it has gone. Has the index heard of others meanwhile? */
+        struct nd_match *again = nd_cache_find(reactor->cache, msg->subject, &rc);
+        if (again != NULL && again != match) {
+            count = deliver_match(reactor, from, msg, again);
+        }
+    }
+    return count;
+}
+
+/* ---- the other side of the mail ---- */
+
+static const struct nd_group *find_group(const struct nd_match *match,
+                                         struct nd_slice queue)
+{
+    for (uint32_t i = 0; i < match->group_count; i++) {
+        const struct nd_group *group = &match->groups[i];
+        if (nd_slice_is_equal(nd_sub_queue(match->members[group->first]), queue)) {
+            return group;
+        }
+    }
+    return NULL;
+}
+
+/* Our member has gone since it was picked: another one of its group, from the index as
+ * it is now. */
+static void pick_again(struct delivery *d, struct mail_msg *mail)
+{
+    int rc;
+    struct nd_match *match =
+        nd_cache_find(d->reactor->cache, nd_match_subject(mail->match), &rc);
+    const struct nd_group *group =
+        match != NULL ? find_group(match, nd_sub_queue(mail->chosen)) : NULL;
+    if (group != NULL && mail->tries < TRIES_MAX) {
+        pick(d, match, group, mail->tries + 1);
+    }
+}
+
+void nd_deliver_mail(struct nd_reactor *reactor, struct nd_parcel *parcel)
+{
+    struct mail_msg *mail = nd_container(parcel, struct mail_msg, head);
+    struct nd_msg msg = {
+        .subject = nd_match_subject(mail->match),
+        .line = nd_slice(mail->bytes, mail->line_len),
+        .body = nd_slice(mail->blob != NULL ? mail->body : mail->bytes + mail->line_len,
+                         mail->body_len),
+        .blob = mail->blob,
+        .reply_len = mail->reply_len,
+        .header_size = mail->header_size,
+        .has_header = mail->has_header,
+        .is_joined = mail->blob == NULL,
+        .is_echoed = mail->is_echoed,
+    };
+    struct delivery d;
+    int64_t count = 0;
+    begin(&d, reactor, &msg, mail->match, mail->from_cid);
+    if (mail->chosen == NULL) {
+        serve_slice(&d, mail->match, &count);
+    } else if (!serve(&d, mail->chosen)) {
+        pick_again(&d, mail);
+    }
+    nd_deliver_dispose(parcel);
+}
+
+/* ---- nobody there ---- */
+
+static struct nd_sub *find_own(const struct nd_match *match, const struct nd_conn *conn)
+{
+    uint32_t own = conn->owner->index;
+    for (uint32_t i = match->starts[own]; i < match->starts[own + 1]; i++) {
+        struct nd_sub *sub = match->plain[i];
+        if (!nd_sub_is_dead(sub) && sub->conn == conn) {
+            return sub;
+        }
+    }
+    for (uint32_t i = 0; i < match->group_count; i++) {
+        const struct nd_group *group = &match->groups[i];
+        for (uint32_t k = 0; k < group->count; k++) {
+            struct nd_sub *sub = match->members[group->first + k];
+            if (sub->owner == own && !nd_sub_is_dead(sub) && sub->conn == conn) {
+                return sub;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Counts neither as a delivery nor towards a limit, as in later servers. */
+void nd_deliver_no_responders(struct nd_reactor *reactor, struct nd_conn *from,
+                              struct nd_slice reply)
+{
+    int rc;
+    struct nd_match *match = nd_cache_find(reactor->cache, reply, &rc);
+    struct nd_sub *sub = match != NULL ? find_own(match, from) : NULL;
+    if (sub != NULL) {
+        nd_conn_reply(from, nd_slice("H", 1));
+        nd_conn_reply(from, match->prefix);
+        nd_conn_reply(from, nd_sub_sid(sub));
+        nd_conn_reply(from, ND_LIT(" 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"));
+    }
+}

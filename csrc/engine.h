@@ -1,0 +1,48 @@
+/* engine -- implements nd_api.h; owns the reactors, the index and the event queue.
+ *
+ * Three things are shared and mutable: the index, the mailboxes, the event queue. Their
+ * locks are leaves: none is taken while another is held.
+ */
+#ifndef ND_ENGINE_H
+#define ND_ENGINE_H
+
+#include <stdatomic.h>
+
+#include "event.h"
+#include "hash.h"
+#include "nd.h"
+#include "parser.h"
+#include "sublist.h"
+
+struct nd_reactor;
+
+struct nd_engine {
+    struct nd_options options;
+    struct nd_parse_limits limits;
+    uint64_t max_payload; /* bytes; what is enforced */
+    uint64_t high_water;  /* bytes owed by a blocked connection: it is heavy */
+    uint64_t inbox_high;  /* bytes of mail not collected: the inbox is heavy */
+    struct nd_hash_key key;
+    int pid;              /* of the process that made it; a fork may not use it */
+    uint8_t *info;        /* INFO line up to the client's own fields */
+    uint32_t info_len;
+
+    struct nd_sublist *index;
+    struct nd_events events;
+    struct nd_reactor **reactors; /* options.reactors of them */
+
+    _Atomic uint64_t last_cid;
+    _Atomic uint64_t connections;       /* open now */
+    _Atomic uint64_t total_connections; /* since start */
+    _Atomic uint32_t unanswered;        /* CONNECTs that wait for Python */
+    _Atomic bool is_stopping;
+    _Atomic uint32_t quiet; /* reactors that have stopped reading and posted all */
+    _Atomic uint32_t ended; /* reactors that have ended */
+};
+
+static inline uint64_t nd_engine_next_cid(struct nd_engine *engine)
+{
+    return atomic_fetch_add_explicit(&engine->last_cid, 1, memory_order_relaxed) + 1;
+}
+
+#endif

@@ -1,0 +1,90 @@
+/* mailbox -- how reactors, and Python's threads, talk to a reactor.
+ *
+ * Anyone may post; only the owner collects. Parcels are written into pages that the
+ * sender fills alone; a post moves all pages of a batch under one short lock and rings
+ * the bell only if the owner may be asleep, so a busy reactor is not woken for work that
+ * it is about to find anyway. Batches from one sender keep their order. The owner also
+ * collects before it acts on PING, SUB, UNSUB or a close: a client that was told of a
+ * publish by its PONG may count on finding it delivered.
+ *
+ *   outbox (one for each pair)            inbox (one for each reactor)
+ *   [page: parcel parcel parcel] -+-post-> [page][page][page] -take-> the owner
+ *   [page: parcel ...          ] -+
+ */
+#ifndef ND_MAILBOX_H
+#define ND_MAILBOX_H
+
+#include <stdatomic.h>
+
+#include "nd.h"
+#include "sub.h"
+#include "sys.h"
+
+struct nd_parcel { /* the head of each; what follows depends on the kind */
+    uint32_t size; /* bytes to the next one, this head included; a multiple of 8 */
+    uint32_t kind; /* enum nd_mail, of the layer above */
+};
+
+struct nd_page {
+    struct nd_page *next;
+    uint32_t used, cap; /* bytes of data */
+    uint64_t weight;    /* bytes, with what its parcels hold by reference */
+    uint64_t data[];    /* so that parcels are aligned */
+};
+
+struct nd_outbox {
+    struct nd_page *first, *last;
+};
+
+struct nd_inbox {
+    nd_mutex mutex;
+    struct nd_page *first, *last; /* under the mutex */
+    _Atomic bool has_mail;        /* one look tells */
+    _Atomic bool is_asleep;       /* the owner is, or is about to be, in its poller */
+    _Atomic uint64_t weight;      /* bytes posted and not yet taken */
+    struct nd_gate *gate;         /* heavy when too much lies here */
+    struct nd_bell bell;
+};
+
+int nd_inbox_init(struct nd_inbox *inbox);
+void nd_inbox_fini(struct nd_inbox *inbox); /* empty by now */
+
+/* Room for a parcel of *size* bytes, head included and filled; NULL = no memory. */
+void *nd_outbox_push(struct nd_outbox *outbox, uint32_t kind, size_t size);
+
+/* The parcel just pushed also holds *bytes* by reference. */
+static inline void nd_outbox_weigh(struct nd_outbox *outbox, uint64_t bytes)
+{
+    outbox->last->weight += bytes;
+}
+
+/* Moves everything; the outbox is empty afterwards. */
+void nd_outbox_post(struct nd_outbox *outbox, struct nd_inbox *inbox);
+
+static inline bool nd_inbox_has_mail(const struct nd_inbox *inbox)
+{
+    return atomic_load_explicit(&inbox->has_mail, memory_order_acquire);
+}
+
+/* Takes all pages, oldest first; the caller frees each with nd_page_free. */
+struct nd_page *nd_inbox_take(struct nd_inbox *inbox);
+void nd_page_free(struct nd_page *page);
+
+/* The owner is about to wait; false: mail has come meanwhile, do not. */
+bool nd_inbox_doze(struct nd_inbox *inbox);
+void nd_inbox_wake(struct nd_inbox *inbox); /* the owner is back */
+
+/* for (parcel = first(page); parcel != NULL; parcel = next(page, parcel)) */
+static inline struct nd_parcel *nd_page_at(struct nd_page *page, size_t at)
+{
+    return at < page->used ? (struct nd_parcel *)(void *)((char *)page->data + at)
+                           : NULL;
+}
+
+static inline struct nd_parcel *nd_page_next(struct nd_page *page,
+                                             struct nd_parcel *parcel)
+{
+    return nd_page_at(page, (size_t)((char *)parcel - (char *)page->data) + parcel->size);
+}
+
+#endif

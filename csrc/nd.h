@@ -1,0 +1,74 @@
+/* nd.h -- included first by every file of the engine: types, limits, small words.
+ *
+ * Limits carry their unit and, where a measurement chose them, the benchmark.
+ */
+#ifndef ND_H
+#define ND_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "nd_api.h"
+
+/* A borrowed run of bytes. Nothing in the engine relies on a terminating NUL. */
+struct nd_slice {
+    const uint8_t *ptr;
+    size_t len;
+};
+
+static inline struct nd_slice nd_slice(const void *ptr, size_t len)
+{
+    return (struct nd_slice){ptr, len};
+}
+
+static inline bool nd_slice_is_equal(struct nd_slice a, struct nd_slice b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+#define ND_LIT(text) nd_slice("" text, sizeof(text) - 1)
+#define ND_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define ND_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define nd_likely(x) __builtin_expect(!!(x), 1)
+#define nd_unlikely(x) __builtin_expect(!!(x), 0)
+
+/* From a pointer to a member back to its owner. */
+#define nd_container(ptr, type, member)                                                \
+    ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+
+enum {
+    ND_KIB = 1024,
+    ND_MIB = 1024 * 1024,
+
+    ND_REACTORS_MAX = 64,              /* count */
+    ND_READ_SIZE = 64 * ND_KIB,        /* bytes asked of one read */
+    ND_STRANGER_READ = 4 * ND_KIB + 2, /* bytes asked of one read before OPEN */
+    ND_CHUNK_SIZE = 16 * ND_KIB,       /* bytes of one output chunk */
+    ND_SHARE_MIN = 4 * ND_KIB,         /* payloads from here up go by reference */
+    ND_DIRECT_MIN = 8 * ND_KIB,        /* operations from here up are read in place */
+    ND_ACCEPT_BATCH = 128,             /* connections accepted in one turn */
+    ND_NOTE_MAX = 8 * ND_KIB,          /* bytes that Python may leave with a connection */
+    ND_REPLIES_MAX = 64 * ND_KIB,      /* PONG, +OK and the like owed before we stop
+                                          reading their cause */
+    ND_FLUSH_MAX = ND_MIB,             /* bytes written to one connection in one turn */
+    ND_LINGER_BYTES = 256 * ND_KIB,    /* read and thrown away after a fatal error */
+    ND_BURY_SLICE = 1024,              /* subscriptions removed for the dead in a turn */
+    ND_CACHE_ENTRIES = 4096,           /* match results a reactor keeps at most */
+    ND_CACHE_BYTES = ND_MIB,           /* and what they may weigh together */
+    ND_MATCH_SLICE = 1000,             /* subscriptions copied under one read lock */
+    ND_CONNECTS_MAX = 4096,            /* CONNECTs unanswered before accepting pauses */
+    ND_LINE_CEILING = 256 * ND_KIB,     /* bytes that a control line may be set to */
+    ND_PAYLOAD_CEILING = 1024 * ND_MIB, /* what "unlimited" means */
+
+    ND_ACCEPT_PAUSE_MS = 20, /* before a listener without descriptors is tried again */
+    ND_LINGER_MS = 250,      /* for the peer to read our -ERR and go */
+    ND_OWED_MS = 100,        /* between two looks at a blocked connection's progress */
+    ND_PACE_MS = 20,         /* one pace window; see brake.h */
+    ND_STALL_MS = 500,       /* without progress for so long: stalled */
+    ND_STOP_MS = 500         /* for what is owed when the engine stops */
+};
+
+#endif

@@ -1,0 +1,553 @@
+#include "reactor.h"
+
+#include <stdlib.h>
+
+#include "brake.h"
+#include "client.h"
+#include "deliver.h"
+
+enum { SWEEP_SLICE = 64 }; /* cached results looked at before each sleep */
+
+/* ---- life ---- */
+
+static void init_timers(struct nd_reactor *reactor)
+{
+    const struct nd_options *options = &reactor->engine->options;
+    nd_timers_init(&reactor->auth, options->auth_timeout_ms);
+    nd_timers_init(&reactor->ping, options->ping_interval_ms);
+    nd_timers_init(&reactor->linger, ND_LINGER_MS);
+    nd_timers_init(&reactor->owed, ND_OWED_MS);
+    nd_timers_init(&reactor->heavy, ND_PACE_MS);
+    nd_timers_init(&reactor->pace, ND_PACE_MS);
+    nd_timers_init(&reactor->accept, ND_ACCEPT_PAUSE_MS);
+}
+
+static int fill(struct nd_reactor *reactor)
+{
+    struct nd_engine *engine = reactor->engine;
+    uint32_t line = ND_MAX(engine->limits.line, engine->limits.connect);
+    reactor->slab = nd_blob_new(ND_READ_SIZE + line + 64);
+    reactor->scratch = malloc(2 * (line + 64));
+    reactor->bare_line = reactor->scratch + line + 64;
+    reactor->outboxes = calloc(engine->options.reactors, sizeof(*reactor->outboxes));
+    reactor->cache = nd_cache_new(engine->index, &engine->key);
+    reactor->poll = nd_poll_open();
+    if (reactor->slab == NULL || reactor->scratch == NULL || reactor->outboxes == NULL ||
+        reactor->cache == NULL || reactor->poll == NULL) {
+        return ND_ENOMEM;
+    }
+    reactor->random = nd_hash_u64(&engine->key, reactor->index) | 1;
+    return nd_poll_add_level(reactor->poll, reactor->inbox.bell.read_fd,
+                             &reactor->bell_source);
+}
+
+struct nd_reactor *nd_reactor_new(struct nd_engine *engine, uint32_t index)
+{
+    struct nd_reactor *reactor;
+    if (posix_memalign((void **)&reactor, 64, sizeof(*reactor)) != 0) {
+        return NULL;
+    }
+    memset(reactor, 0, sizeof(*reactor));
+    reactor->engine = engine;
+    reactor->index = index;
+    reactor->bell_source = ND_SOURCE_BELL;
+    nd_hash_init(&reactor->conns);
+    init_timers(reactor);
+    if (nd_inbox_init(&reactor->inbox) != ND_OK) {
+        free(reactor);
+        return NULL;
+    }
+    if (fill(reactor) != ND_OK) {
+        nd_reactor_free(reactor);
+        return NULL;
+    }
+    return reactor;
+}
+
+/* Mail that nobody will read: what it holds is given back. */
+static void dispose(struct nd_parcel *parcel)
+{
+    if (parcel->kind == ND_MAIL_MSG) {
+        nd_deliver_dispose(parcel);
+    } else if (parcel->kind == ND_MAIL_LISTEN || parcel->kind == ND_MAIL_ADOPT) {
+        nd_sys_close(nd_container(parcel, struct nd_mail_socket, head)->fd);
+    }
+}
+
+static void dispose_pages(struct nd_page *page)
+{
+    while (page != NULL) {
+        struct nd_page *next = page->next;
+        for (struct nd_parcel *parcel = nd_page_at(page, 0); parcel != NULL;
+             parcel = nd_page_next(page, parcel)) {
+            dispose(parcel);
+        }
+        nd_page_free(page);
+        page = next;
+    }
+}
+
+static void bury(struct nd_reactor *reactor, uint32_t budget);
+
+static void close_listeners(struct nd_reactor *reactor)
+{
+    while (reactor->listeners != NULL) {
+        struct nd_listener *listener = reactor->listeners;
+        reactor->listeners = listener->next;
+        if (!nd_timer_is_running(&reactor->accept_pause)) {
+            nd_poll_forget(reactor->poll, listener->fd);
+        }
+        nd_sys_close(listener->fd);
+        free(listener);
+    }
+    nd_timer_stop(&reactor->accept, &reactor->accept_pause);
+}
+
+void nd_reactor_close_all(struct nd_reactor *reactor)
+{
+    close_listeners(reactor);
+    reactor->ready_first = reactor->ready_last = NULL;
+    reactor->dirty_first = reactor->dirty_last = NULL;
+    while (reactor->conns.used > 0 || reactor->graveyard != NULL) {
+        struct nd_hash_link *link = nd_hash_any(&reactor->conns);
+        if (link != NULL) {
+            struct nd_conn *conn = nd_container(link, struct nd_conn, by_cid);
+            nd_conn_close(conn);
+        }
+        for (struct nd_conn *c = reactor->graveyard; c != NULL; c = c->next_grave) {
+            c->is_ready = c->is_dirty = false;
+        }
+        bury(reactor, UINT32_MAX);
+    }
+}
+
+void nd_reactor_free(struct nd_reactor *reactor)
+{
+    if (reactor->poll != NULL) {
+        nd_poll_close(reactor->poll);
+    }
+    for (uint32_t i = 0; reactor->outboxes != NULL && i < reactor->engine->options.reactors;
+         i++) {
+        dispose_pages(reactor->outboxes[i].first);
+    }
+    dispose_pages(nd_inbox_take(&reactor->inbox));
+    nd_inbox_fini(&reactor->inbox);
+    if (reactor->cache != NULL) {
+        nd_cache_free(reactor->cache);
+    }
+    if (reactor->slab != NULL) {
+        nd_blob_release(reactor->slab);
+    }
+    nd_pool_fini(&reactor->pool);
+    nd_hash_fini(&reactor->conns);
+    free(reactor->outboxes);
+    free(reactor->scratch);
+    free(reactor);
+}
+
+/* ---- small services ---- */
+
+void nd_reactor_add_ready(struct nd_reactor *reactor, struct nd_conn *conn)
+{
+    if (!conn->is_ready) {
+        conn->is_ready = true;
+        conn->next_ready = NULL;
+        *(reactor->ready_last != NULL ? &reactor->ready_last->next_ready
+                                      : &reactor->ready_first) = conn;
+        reactor->ready_last = conn;
+        reactor->ready_count++;
+    }
+}
+
+struct nd_conn *nd_reactor_find(struct nd_reactor *reactor, uint64_t cid)
+{
+    uint64_t hash = nd_hash_u64(&reactor->engine->key, cid);
+    struct nd_hash_link *link = NULL;
+    while ((link = nd_hash_find(&reactor->conns, hash, link)) != NULL) {
+        struct nd_conn *conn = nd_container(link, struct nd_conn, by_cid);
+        if (conn->cid == cid) {
+            return conn;
+        }
+    }
+    return NULL;
+}
+
+uint32_t nd_reactor_random(struct nd_reactor *reactor, uint32_t below)
+{
+    uint64_t x = reactor->random; /* xorshift64* */
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    reactor->random = x;
+    return (uint32_t)(((x * 0x2545F4914F6CDD1DULL >> 32) * below) >> 32);
+}
+
+/* ---- accept and dealing ---- */
+
+static void adopt(struct nd_reactor *reactor, int fd, uint64_t cid, bool is_surplus)
+{
+    struct nd_conn *conn;
+    if (nd_conn_adopt(reactor, fd, cid, &conn) != ND_OK) {
+        atomic_fetch_sub(&reactor->engine->connections, 1);
+    } else if (is_surplus) {
+        nd_conn_fail(conn, ND_LIT("maximum connections exceeded"));
+    } else {
+        /* Bytes that came before we asked have made no edge of their own. */
+        nd_reactor_add_ready(reactor, conn);
+    }
+}
+
+/* Gives the connection its id, and with it its owner. */
+static void deal(struct nd_reactor *reactor, int fd)
+{
+    struct nd_engine *engine = reactor->engine;
+    uint64_t cid = nd_engine_next_cid(engine);
+    uint32_t owner = (uint32_t)(cid % engine->options.reactors);
+    uint64_t open = atomic_fetch_add(&engine->connections, 1) + 1;
+    uint32_t max = engine->options.max_connections;
+    bool is_surplus = max > 0 && open > max;
+    atomic_fetch_add_explicit(&engine->total_connections, 1, memory_order_relaxed);
+    if (owner == reactor->index) {
+        adopt(reactor, fd, cid, is_surplus);
+        return;
+    }
+    struct nd_mail_socket *mail =
+        nd_outbox_push(&reactor->outboxes[owner], ND_MAIL_ADOPT, sizeof(*mail));
+    if (mail == NULL) {
+        atomic_fetch_sub(&engine->connections, 1);
+        nd_sys_close(fd);
+        return;
+    }
+    mail->cid = cid;
+    mail->fd = fd;
+    mail->is_surplus = is_surplus;
+}
+
+static void pause_accepting(struct nd_reactor *reactor)
+{
+    for (struct nd_listener *l = reactor->listeners; l != NULL; l = l->next) {
+        nd_poll_forget(reactor->poll, l->fd);
+    }
+    nd_timer_start(&reactor->accept, &reactor->accept_pause, reactor->now_ms);
+}
+
+static void resume_accepting(struct nd_reactor *reactor)
+{
+    for (struct nd_listener *l = reactor->listeners; l != NULL; l = l->next) {
+        nd_poll_add_level(reactor->poll, l->fd, l);
+    }
+}
+
+/* The listener is level-triggered: what is left for the next turn is reported again. */
+static void accept_some(struct nd_reactor *reactor, struct nd_listener *listener)
+{
+    for (int i = 0; i < ND_ACCEPT_BATCH; i++) {
+        if (atomic_load(&reactor->engine->unanswered) >= ND_CONNECTS_MAX) {
+            pause_accepting(reactor);
+            return;
+        }
+        int fd = nd_sys_accept(listener->fd);
+        if (fd >= 0) {
+            deal(reactor, fd);
+        } else if (nd_sys_is_shortage(fd)) {
+            pause_accepting(reactor);
+            return;
+        } else if (fd == ND_AGAIN) {
+            return;
+        }
+    }
+}
+
+static void listen_on(struct nd_reactor *reactor, int fd)
+{
+    struct nd_listener *listener = malloc(sizeof(*listener));
+    if (listener == NULL || nd_sys_prepare_socket(fd) != 0) {
+        free(listener);
+        nd_sys_close(fd);
+        return;
+    }
+    *listener = (struct nd_listener){ND_SOURCE_LISTENER, fd, reactor->listeners};
+    reactor->listeners = listener;
+    if (!nd_timer_is_running(&reactor->accept_pause)) {
+        nd_poll_add_level(reactor->poll, fd, listener);
+    }
+}
+
+/* ---- collect ---- */
+
+static void on_answer(struct nd_reactor *reactor, const struct nd_mail_answer *mail)
+{
+    struct nd_conn *conn = nd_reactor_find(reactor, mail->cid);
+    if (conn == NULL) {
+        return; /* gone meanwhile; ids are never used again */
+    }
+    const uint8_t *text = (const uint8_t *)mail->text;
+    struct nd_slice first = nd_slice(text, mail->text_len);
+    switch (mail->head.kind) {
+    case ND_MAIL_ADMIT:
+        nd_client_admit(conn, mail->options, first);
+        break;
+    case ND_MAIL_REFUSE:
+        nd_client_refuse(conn, first, nd_slice(text + mail->text_len, mail->reason_len));
+        break;
+    default:
+        nd_conn_drain(conn);
+    }
+}
+
+static void open_parcel(struct nd_reactor *reactor, struct nd_parcel *parcel)
+{
+    struct nd_mail_socket *mail = nd_container(parcel, struct nd_mail_socket, head);
+    switch ((enum nd_mail)parcel->kind) {
+    case ND_MAIL_MSG:
+        nd_deliver_mail(reactor, parcel);
+        break;
+    case ND_MAIL_LISTEN:
+        listen_on(reactor, mail->fd);
+        break;
+    case ND_MAIL_ADOPT:
+        adopt(reactor, mail->fd, mail->cid, mail->is_surplus);
+        break;
+    case ND_MAIL_ADMIT:
+    case ND_MAIL_REFUSE:
+    case ND_MAIL_CLOSE:
+        on_answer(reactor, nd_container(parcel, struct nd_mail_answer, head));
+        break;
+    case ND_MAIL_RELIEF:
+        nd_brake_relieve(reactor,
+                         nd_container(parcel, struct nd_mail_relief, head)->gate);
+        break;
+    }
+}
+
+void nd_reactor_collect(struct nd_reactor *reactor)
+{
+    if (nd_likely(!nd_inbox_has_mail(&reactor->inbox))) {
+        return;
+    }
+    struct nd_conn *actor = reactor->actor;
+    struct nd_page *page = nd_inbox_take(&reactor->inbox);
+    reactor->actor = NULL; /* what comes by mail is not this connection's doing */
+    while (page != NULL) {
+        struct nd_page *next = page->next;
+        for (struct nd_parcel *parcel = nd_page_at(page, 0); parcel != NULL;
+             parcel = nd_page_next(page, parcel)) {
+            open_parcel(reactor, parcel);
+        }
+        nd_page_free(page);
+        page = next;
+    }
+    reactor->actor = actor;
+    nd_brake_empty_inbox(reactor);
+}
+
+/* ---- the other steps of a turn ---- */
+
+static void note_event(struct nd_reactor *reactor, const struct nd_poll_event *event)
+{
+    switch (*(enum nd_source *)event->who) {
+    case ND_SOURCE_BELL:
+        nd_bell_clear(&reactor->inbox.bell);
+        break;
+    case ND_SOURCE_LISTENER:
+        accept_some(reactor, event->who);
+        break;
+    case ND_SOURCE_CONN: {
+        struct nd_conn *conn = event->who;
+        conn->is_ending |= event->is_ending;
+        if (event->writable && conn->is_blocked) {
+            conn->is_blocked = false;
+            nd_reactor_add_dirty(reactor, conn);
+        }
+        if (event->readable) {
+            nd_reactor_add_ready(reactor, conn);
+        }
+    }
+    }
+}
+
+/* Each ready connection once; who has more goes to the back of the list. */
+static void read_ready(struct nd_reactor *reactor)
+{
+    for (uint32_t left = reactor->ready_count; left > 0; left--) {
+        struct nd_conn *conn = reactor->ready_first;
+        reactor->ready_first = conn->next_ready;
+        if (reactor->ready_first == NULL) {
+            reactor->ready_last = NULL;
+        }
+        reactor->ready_count--;
+        conn->is_ready = false;
+        if (!nd_blob_is_sole(reactor->slab)) {
+            /* Large payloads are owed straight out of the read buffer. */
+            nd_reactor_post(reactor);
+            nd_reactor_flush(reactor);
+        }
+        if (nd_conn_read(conn)) {
+            nd_reactor_add_ready(reactor, conn);
+        }
+    }
+}
+
+static void expire(struct nd_reactor *reactor)
+{
+    static const struct {
+        size_t list, timer;
+        void (*expired)(struct nd_conn *conn);
+    } kinds[] = {
+#define KIND(list, timer, function)                                                    \
+    {offsetof(struct nd_reactor, list), offsetof(struct nd_conn, timer), function}
+        KIND(auth, phase, nd_client_on_auth), KIND(linger, phase, nd_conn_on_linger),
+        KIND(ping, ping, nd_client_on_ping),  KIND(owed, owed, nd_conn_on_owed),
+        KIND(heavy, heavy, nd_brake_on_heavy), KIND(pace, pace, nd_brake_on_pace),
+#undef KIND
+    };
+    struct nd_timer *timer;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        struct nd_timers *list = (void *)((char *)reactor + kinds[i].list);
+        while ((timer = nd_timers_take_due(list, reactor->now_ms)) != NULL) {
+            kinds[i].expired((void *)((char *)timer - kinds[i].timer));
+        }
+    }
+    if (nd_timers_take_due(&reactor->accept, reactor->now_ms) != NULL) {
+        resume_accepting(reactor);
+    }
+}
+
+void nd_reactor_post(struct nd_reactor *reactor)
+{
+    struct nd_engine *engine = reactor->engine;
+    for (uint32_t i = 0; i < engine->options.reactors; i++) {
+        if (reactor->outboxes[i].first != NULL) {
+            nd_outbox_post(&reactor->outboxes[i], &engine->reactors[i]->inbox);
+            nd_brake_weigh_inbox(reactor, i);
+        }
+    }
+}
+
+void nd_reactor_flush(struct nd_reactor *reactor)
+{
+    struct nd_conn *conn = reactor->dirty_first;
+    reactor->dirty_first = reactor->dirty_last = NULL;
+    while (conn != NULL) {
+        struct nd_conn *next = conn->next_dirty;
+        conn->is_dirty = false;
+        nd_conn_flush(conn);
+        conn = next;
+    }
+}
+
+static void bury(struct nd_reactor *reactor, uint32_t budget)
+{
+    struct nd_conn *conn = reactor->graveyard;
+    reactor->graveyard = NULL;
+    while (conn != NULL) {
+        struct nd_conn *next = conn->next_grave;
+        if (!nd_conn_bury(conn, &budget)) {
+            conn->next_grave = reactor->graveyard;
+            reactor->graveyard = conn;
+        }
+        conn = next;
+    }
+}
+
+static int64_t until_due(const struct nd_reactor *reactor)
+{
+    const struct nd_timers *lists[] = {&reactor->auth,  &reactor->linger, &reactor->ping,
+                                       &reactor->owed,  &reactor->heavy,  &reactor->pace,
+                                       &reactor->accept};
+    uint64_t due_ms = reactor->is_stopping ? reactor->stop_by_ms : UINT64_MAX;
+    bool may_read = reactor->ready_first != NULL && !reactor->is_stopping;
+    if (may_read || reactor->dirty_first != NULL || reactor->graveyard != NULL ||
+        nd_inbox_has_mail(&reactor->inbox)) {
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+        if (lists[i]->first != NULL) {
+            due_ms = ND_MIN(due_ms, lists[i]->first->due_ms);
+        }
+    }
+    if (due_ms == UINT64_MAX) {
+        return -1;
+    }
+    return due_ms > reactor->now_ms ? (int64_t)(due_ms - reactor->now_ms) : 0;
+}
+
+static void publish_cache_counts(struct nd_reactor *reactor)
+{
+    struct nd_cache_counts counts;
+    nd_cache_count(reactor->cache, &counts);
+    atomic_store_explicit(&reactor->tally.cache_entries, counts.entries,
+                          memory_order_relaxed);
+    atomic_store_explicit(&reactor->tally.cache_hits, counts.hits, memory_order_relaxed);
+    atomic_store_explicit(&reactor->tally.cache_misses, counts.misses,
+                          memory_order_relaxed);
+}
+
+/* ---- the end ---- */
+
+/* Stops reading; ends when every reactor has, their mail is served, and what is owed is
+ * written or has had its time. */
+static void stop_step(struct nd_reactor *reactor)
+{
+    struct nd_engine *engine = reactor->engine;
+    if (!reactor->is_stopping) {
+        reactor->is_stopping = true;
+        reactor->stop_by_ms = reactor->now_ms + ND_STOP_MS;
+        close_listeners(reactor);
+        nd_reactor_post(reactor);
+        if (atomic_fetch_add(&engine->quiet, 1) + 1 == engine->options.reactors) {
+            for (uint32_t i = 0; i < engine->options.reactors; i++) {
+                nd_bell_ring(&engine->reactors[i]->inbox.bell);
+            }
+        }
+    }
+    bool is_quiet = atomic_load(&engine->quiet) == engine->options.reactors;
+    bool is_written = reactor->owed.first == NULL && reactor->dirty_first == NULL;
+    bool is_late = reactor->now_ms >= reactor->stop_by_ms;
+    if (is_late || (is_quiet && is_written && !nd_inbox_has_mail(&reactor->inbox))) {
+        nd_reactor_close_all(reactor);
+        reactor->is_ended = true;
+        if (atomic_fetch_add(&engine->ended, 1) + 1 == engine->options.reactors) {
+            nd_events_close(&engine->events);
+        }
+    }
+}
+
+/* ---- the turn ---- */
+
+static void wait_for_events(struct nd_reactor *reactor, int64_t timeout_ms,
+                            uint64_t fixed_now_ms)
+{
+    bool may_sleep = timeout_ms != 0 && nd_inbox_doze(&reactor->inbox);
+    if (may_sleep) {
+        nd_cache_sweep(reactor->cache, SWEEP_SLICE);
+        publish_cache_counts(reactor);
+    }
+    int count = nd_poll_wait(reactor->poll, may_sleep ? timeout_ms : 0, reactor->events);
+    if (may_sleep) {
+        nd_inbox_wake(&reactor->inbox);
+    }
+    reactor->now_ms = fixed_now_ms > 0 ? fixed_now_ms : nd_sys_now_ms();
+    for (int i = 0; i < count; i++) {
+        note_event(reactor, &reactor->events[i]);
+    }
+}
+
+int64_t nd_reactor_turn(struct nd_reactor *reactor, int64_t timeout_ms,
+                        uint64_t fixed_now_ms)
+{
+    wait_for_events(reactor, timeout_ms, fixed_now_ms);
+    nd_reactor_collect(reactor);
+    bool is_stopping = atomic_load(&reactor->engine->is_stopping);
+    if (!is_stopping) {
+        read_ready(reactor);
+    }
+    expire(reactor);
+    nd_reactor_post(reactor);
+    nd_reactor_flush(reactor);
+    bury(reactor, ND_BURY_SLICE);
+    if (is_stopping) {
+        stop_step(reactor);
+    }
+    return reactor->is_ended ? ND_ESTATE : until_due(reactor);
+}

@@ -1,0 +1,77 @@
+/* sublist -- the index: which subscriptions does a subject reach?
+ *
+ * One for the whole engine, shared by all reactors under one reader-writer lock that
+ * prefers writers. The lock is a leaf: nothing else is locked, no system call is made
+ * and only a small bounded number of steps is taken while it is held.
+ *
+ *   literals   keyed hash: subject -> place
+ *   patterns   trie: token -> node, '*' -> node, '>' -> place; the edges of the whole
+ *              trie live in one keyed hash, and an empty trie costs one comparison
+ *   place      the plain subscriptions of one subject or pattern, and its queue groups
+ *
+ * Generations tell a cached result whether it is still true without looking anything
+ * up: one for each bucket of literals, one for each bucket of first tokens of patterns,
+ * one for patterns that begin with a wildcard, and one that moves with any of them, so
+ * that the common case is a single comparison. A change to one literal leaves the
+ * results of others alone.
+ */
+#ifndef ND_SUBLIST_H
+#define ND_SUBLIST_H
+
+#include "hash.h"
+#include "nd.h"
+#include "sub.h"
+
+struct nd_sublist;
+struct nd_match;
+
+struct nd_sublist_counts {
+    uint64_t subscriptions;    /* now */
+    uint64_t inserts, removes; /* since the start */
+    uint64_t places, nodes;    /* now: 0 when nothing is subscribed */
+};
+
+/* What a cached result has to compare; see nd_sublist_is_current. */
+struct nd_stamp {
+    uint64_t any;            /* of the whole index */
+    uint32_t literal_bucket; /* and its generation: */
+    uint32_t literal;
+    uint32_t token_bucket;
+    uint32_t token;
+    uint32_t wild;
+};
+
+/* *reactors* is how many slices a match result has. NULL = no memory. */
+struct nd_sublist *nd_sublist_new(const struct nd_hash_key *key, uint32_t reactors);
+void nd_sublist_free(struct nd_sublist *list); /* releases what is still in it */
+
+/* Adds *sub* under *subject* (checked by the caller) and retains it. */
+int nd_sublist_insert(struct nd_sublist *list, struct nd_sub *sub,
+                      struct nd_slice subject);
+
+/* Takes *sub* out and releases it; false if it is not in. */
+bool nd_sublist_remove(struct nd_sublist *list, struct nd_sub *sub);
+
+/* The same for many with one lock for each short run of them (closing a connection).
+ * Releases each. Returns how many were in. */
+size_t nd_sublist_remove_many(struct nd_sublist *list, struct nd_sub *const *subs,
+                              size_t count);
+
+/* The result for a published subject, with one reference for the caller and its stamp.
+ * Nobody interested: *match is NULL and the return value ND_OK. */
+int nd_sublist_match(struct nd_sublist *list, struct nd_slice subject,
+                     struct nd_stamp *stamp, struct nd_match **match);
+
+/* Moves with every change of the index. Takes no lock. */
+uint64_t nd_sublist_generation(const struct nd_sublist *list);
+
+/* Is a result that was taken with *stamp* still what nd_sublist_match would give? Moves
+ * stamp->any forward if so. Takes no lock. */
+bool nd_sublist_is_current(const struct nd_sublist *list, struct nd_stamp *stamp);
+
+void nd_sublist_count(struct nd_sublist *list, struct nd_sublist_counts *counts);
+
+/* For tests: NULL if every invariant holds, else which does not. */
+const char *nd_sublist_check(struct nd_sublist *list);
+
+#endif

@@ -1,0 +1,236 @@
+/* sublist_match -- who is interested in a published subject?
+ *
+ * A search copies what it finds into a room of its own and keeps to two rules: nothing
+ * is allocated while the lock is held, and the lock is held for ND_MATCH_SLICE steps at
+ * most. So a search stops wherever its slice or its room ends, and goes on under the
+ * next lock if the generations that concern it say that nothing moved; else it begins
+ * anew, and after a few times it takes its whole way under one lock.
+ */
+#include "match.h"
+#include "sublist_own.h"
+
+#include <stdlib.h>
+
+#include "subject.h"
+
+enum {
+    RESTARTS = 3,
+    FEW_SUBS = 64, /* what a search has room for without an allocation */
+    FEW_TOKENS = 16,
+    MORE_SUBS = 1024 /* the first allocated room */
+};
+
+enum outcome {
+    DONE,
+    PAUSED,  /* the slice is used up */
+    FULL,    /* the room is */
+    MOVED,   /* something changed since the last lock: begin anew */
+    PATTERNS /* there are patterns after all: tokens are needed */
+};
+
+struct search {
+    struct nd_sublist *list;
+    struct nd_slice subject;
+    uint64_t hash; /* of the subject */
+    struct nd_stamp *stamp;
+    struct nd_walk walk;
+    void *walk_room;        /* NULL = the few below */
+    struct nd_place *place; /* being copied; borrowed while nothing moves */
+    struct nd_place_pos pos;
+    struct nd_sub **subs; /* retained */
+    size_t count, room;
+    uint32_t restarts;
+    bool has_begun;
+    struct nd_sub *few_subs[FEW_SUBS];
+    struct nd_token few_tokens[FEW_TOKENS];
+    struct nd_step few_steps[FEW_TOKENS + 1];
+};
+
+static uint32_t count_tokens(struct nd_slice subject)
+{
+    uint32_t count = 1;
+    for (size_t i = 0; i < subject.len; i++)
+        count += subject.ptr[i] == '.';
+    return count;
+}
+
+static int split(struct search *search)
+{
+    struct nd_token *tokens = search->few_tokens;
+    struct nd_step *steps = search->few_steps;
+    uint32_t count = count_tokens(search->subject);
+    if (count > FEW_TOKENS) {
+        tokens = malloc(count * sizeof *tokens + (count + 1) * sizeof *steps);
+        if (tokens == NULL)
+            return ND_ENOMEM;
+        steps = (struct nd_step *)(void *)(tokens + count);
+        search->walk_room = tokens;
+    }
+    struct nd_slice rest = search->subject;
+    bool more = true;
+    for (uint32_t i = 0; nd_subject_next(&rest, &more, &tokens[i].text); i++)
+        tokens[i].hash = nd_hash_bytes(&search->list->key, tokens[i].text);
+    search->walk = (struct nd_walk){&search->list->patterns, tokens, count, 0, steps};
+    return 0;
+}
+
+static void search_init(struct search *search, struct nd_sublist *list,
+                        struct nd_slice subject, struct nd_stamp *stamp)
+{
+    search->list = list;
+    search->subject = subject;
+    search->hash = nd_hash_bytes(&list->key, subject);
+    search->stamp = stamp;
+    search->walk.count = 0;
+    search->walk_room = NULL;
+    search->subs = search->few_subs;
+    search->count = 0;
+    search->room = FEW_SUBS;
+    search->restarts = 0;
+    search->has_begun = false;
+    struct nd_slice rest = subject, first;
+    bool more = true;
+    nd_subject_next(&rest, &more, &first);
+    uint64_t token = nd_hash_bytes(&list->key, first);
+    stamp->literal_bucket = (uint32_t)(search->hash % ND_LITERAL_BUCKETS);
+    stamp->token_bucket = (uint32_t)(token % ND_TOKEN_BUCKETS);
+}
+
+static void search_clear(struct search *search)
+{
+    for (size_t i = 0; i < search->count; i++)
+        nd_sub_release(search->subs[i]);
+    search->count = 0;
+}
+
+static void search_fini(struct search *search)
+{
+    free(search->walk_room);
+    if (search->subs != search->few_subs)
+        free(search->subs);
+}
+
+/* ---- under the lock ---- */
+
+static bool has_patterns(const struct nd_sublist *list)
+{
+    return atomic_load_explicit(&list->patterns.patterns, memory_order_relaxed) > 0;
+}
+
+/* Under the lock nobody writes the generations: the stamp is of one moment. */
+static void search_begin(struct search *search)
+{
+    const struct nd_sublist *list = search->list;
+    const struct nd_generations *now = &list->generations;
+    struct nd_stamp *stamp = search->stamp;
+    const memory_order relaxed = memory_order_relaxed;
+    stamp->any = atomic_load_explicit(&now->any, relaxed);
+    stamp->wild = atomic_load_explicit(&now->wild, relaxed);
+    stamp->token = atomic_load_explicit(&now->tokens[stamp->token_bucket], relaxed);
+    stamp->literal =
+        atomic_load_explicit(&now->literals[stamp->literal_bucket], relaxed);
+    search->place = nd_sublist__literal(list, search->hash, search->subject);
+    search->pos = (struct nd_place_pos){0};
+    search->walk.height = 0;
+    if (has_patterns(list))
+        nd_walk_begin(&search->walk);
+    search->has_begun = true;
+}
+
+static bool next_place(struct search *search)
+{
+    search->place = NULL;
+    search->pos = (struct nd_place_pos){0};
+    return nd_walk_next(&search->walk, &search->place);
+}
+
+/* One place or a part of it; false when the room is full. */
+static bool copy_place(struct search *search, size_t limit, size_t *steps)
+{
+    if (search->place == NULL)
+        return true;
+    size_t room = ND_MIN(search->room - search->count, limit);
+    size_t copied =
+        nd_place_copy(search->place, &search->pos, search->subs + search->count, room);
+    search->count += copied;
+    *steps += copied;
+    return copied < room;
+}
+
+static enum outcome search_slice(struct search *search)
+{
+    if (search->has_begun && !nd_sublist__is_same(search->list, search->stamp))
+        return MOVED;
+    if (!search->has_begun && has_patterns(search->list) && search->walk.count == 0)
+        return PATTERNS;
+    if (!search->has_begun)
+        search_begin(search);
+    size_t limit = search->restarts > RESTARTS ? SIZE_MAX : ND_MATCH_SLICE;
+    size_t steps = 0;
+    do {
+        if (!copy_place(search, limit - steps, &steps))
+            return search->count == search->room ? FULL : PAUSED;
+        if (++steps >= limit) {
+            return next_place(search) ? PAUSED : DONE;
+        }
+    } while (next_place(search));
+    return DONE;
+}
+
+/* ---- between the locks ---- */
+
+static int more_room(struct search *search)
+{
+    bool is_first = search->subs == search->few_subs;
+    size_t room = is_first ? MORE_SUBS : 2 * search->room;
+    struct nd_sub **subs = realloc(is_first ? NULL : search->subs, room * sizeof *subs);
+    if (subs == NULL)
+        return ND_ENOMEM;
+    if (is_first)
+        memcpy(subs, search->few_subs, search->count * sizeof *subs);
+    search->subs = subs;
+    search->room = room;
+    return 0;
+}
+
+static int search_run(struct search *search)
+{
+    for (;;) {
+        nd_rwlock_read(&search->list->lock);
+        enum outcome outcome = search_slice(search);
+        nd_rwlock_unlock(&search->list->lock);
+        int rc = 0;
+        if (outcome == DONE)
+            return 0;
+        if (outcome == PATTERNS)
+            rc = split(search);
+        if (outcome == FULL)
+            rc = more_room(search);
+        if (outcome == MOVED) {
+            search_clear(search);
+            search->has_begun = false;
+            search->restarts++;
+        }
+        if (rc != 0)
+            return rc;
+    }
+}
+
+int nd_sublist_match(struct nd_sublist *list, struct nd_slice subject,
+                     struct nd_stamp *stamp, struct nd_match **match)
+{
+    struct search search;
+    *match = NULL;
+    search_init(&search, list, subject, stamp);
+    int rc = has_patterns(list) ? split(&search) : 0;
+    if (rc == 0)
+        rc = search_run(&search);
+    if (rc == 0 && search.count > 0) {
+        *match = nd_match_new(subject, search.subs, search.count, list->reactors);
+        rc = *match == NULL ? ND_ENOMEM : 0;
+    }
+    if (rc != 0)
+        search_clear(&search);
+    search_fini(&search);
+    return rc;
+}

@@ -1,0 +1,1 @@
+"""Measurements: the CPU and memory that pynatsd takes, beside nats-server."""

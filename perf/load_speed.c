@@ -1,0 +1,167 @@
+/* load_speed -- blocks and records of equal length: count and framing.
+ *
+ * All payloads have one size, and subjects and sids one length, so the n-th record of
+ * a subscriber starts n * msg_record bytes into its messages. Of every record the MSG
+ * line up to the first digit that varies, its end, and the CRLF behind the payload are
+ * compared; of the first whole one in a read, and of every record that a read cuts,
+ * the varying digits too.
+ */
+#include "load.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { SHOWN_SIZE = 40 }; /* bytes of a bad record, for the message */
+
+static void render_block(struct run *run, struct publisher *publisher)
+{
+    const struct settings *settings = run->settings;
+    size_t payload = settings->sizes[0].max;
+    char *at = publisher->block;
+
+    for (size_t i = 0; i < run->block_count; i++) {
+        unsigned subject = settings->pairs ? publisher->link.index
+                                           : (unsigned)(i % settings->subjects);
+        char name[HEAD_MAX];
+
+        subject_render(name, sizeof(name), settings, subject);
+        at += sprintf(at, "PUB %s %zu\r\n", name, payload);
+        memset(at, 'x', payload);
+        at += payload;
+        memcpy(at, "\r\n", 2);
+        at += 2;
+    }
+}
+
+static void prepare_publishers(struct run *run)
+{
+    const struct settings *settings = run->settings;
+    size_t payload = settings->sizes[0].max;
+    char name[HEAD_MAX];
+    size_t cycle;
+
+    subject_render(name, sizeof(name), settings, 0);
+    run->pub_record =
+        (size_t)snprintf(NULL, 0, "PUB %s %zu\r\n", name, payload) + payload + 2;
+    cycle = settings->pairs ? 1 : settings->subjects;
+    run->block_count = (BLOCK_SIZE / run->pub_record / cycle + 1) * cycle;
+    for (unsigned i = 0; i < settings->publishers; i++) {
+        struct publisher *publisher = &run->publishers[i];
+
+        if (i > 0 && !settings->pairs) {
+            publisher->block = run->publishers[0].block;
+            continue;
+        }
+        /* One byte more for the NUL that sprintf leaves. */
+        publisher->block = must_alloc(1, run->block_count * run->pub_record + 1);
+        render_block(run, publisher);
+    }
+}
+
+/* A subscriber of one subject knows its digits; another one knows where they are. */
+static void prepare_subscriber(struct run *run, struct subscriber *subscriber)
+{
+    const struct settings *settings = run->settings;
+    unsigned subject = settings->pairs ? subscriber->link.index : 0;
+    size_t digits = (size_t)subject_digits(settings);
+    size_t payload = settings->sizes[0].max;
+    char name[HEAD_MAX / 3];
+    char sid[HEAD_MAX / 3];
+    size_t name_end = strlen("MSG ");
+
+    name_end += (size_t)subject_render(name, sizeof(name), settings, subject);
+    sid_render(sid, sizeof(sid), settings, subject);
+    run->msg_head = (size_t)snprintf(subscriber->head, HEAD_MAX, "MSG %s %s %zu\r\n",
+                                     name, sid, payload);
+    run->msg_record = run->msg_head + payload + 2;
+    if (settings->subjects > 1 && !settings->pairs)
+        memset(subscriber->head + name_end - digits, 0, digits);
+    if (has_many_sids(settings))
+        memset(subscriber->head + name_end + strlen(" 1"), 0, digits);
+}
+
+static void prepare(struct run *run)
+{
+    prepare_publishers(run);
+    for (unsigned i = 0; i < run->settings->subscribers; i++)
+        prepare_subscriber(run, &run->subscribers[i]);
+}
+
+static uint64_t fill(struct run *run, struct publisher *publisher, uint64_t max_count)
+{
+    uint64_t count = run->block_count - publisher->block_pos;
+
+    if (count > max_count)
+        count = max_count;
+    publisher->at = publisher->block + publisher->block_pos * run->pub_record;
+    publisher->left = count * run->pub_record;
+    publisher->block_pos = (publisher->block_pos + count) % run->block_count;
+    return count;
+}
+
+/* data holds bytes from..to of a record. */
+static bool has_framing(const struct run *run, const struct subscriber *subscriber,
+                        const char *data, size_t from, size_t to)
+{
+    size_t ending = run->msg_record - 2;
+
+    for (size_t i = from; i < to && i < run->msg_head; i++) {
+        char want = subscriber->head[i];
+        char got = data[i - from];
+
+        if (want ? got != want : got < '0' || got > '9')
+            return false;
+    }
+    for (size_t i = from > ending ? from : ending; i < to; i++) {
+        if (data[i - from] != "\r\n"[i - ending])
+            return false;
+    }
+    return true;
+}
+
+/* Hop over whole records; stops before the first that does not look like one. */
+static size_t hop(const struct run *run, const struct subscriber *subscriber,
+                  const char *data, size_t size)
+{
+    size_t record = run->msg_record;
+    size_t line_end = run->msg_head - 4;
+    size_t sure = strlen(subscriber->head);
+    size_t at = 0;
+
+    while (size - at >= record) {
+        const char *start = data + at;
+
+        if (memcmp(start, subscriber->head, sure) != 0 ||
+            memcmp(start + line_end, subscriber->head + line_end, 4) != 0 ||
+            memcmp(start + record - 2, "\r\n", 2) != 0)
+            break;
+        at += record;
+    }
+    return at;
+}
+
+static size_t take(struct run *run, struct subscriber *subscriber, const char *data,
+                   size_t size)
+{
+    size_t missing = run->msg_record - subscriber->offset;
+    size_t used = size < missing ? size : missing;
+    size_t hopped;
+
+    if (!has_framing(run, subscriber, data, subscriber->offset,
+                     subscriber->offset + used)) {
+        run_fail(run, "%s: bad framing in message %llu near: %.*s",
+                 link_name(&subscriber->link), (unsigned long long)subscriber->received,
+                 (int)(used < SHOWN_SIZE ? used : SHOWN_SIZE), data);
+        return 0;
+    }
+    subscriber->offset += used;
+    if (subscriber->offset < run->msg_record)
+        return used;
+    hopped = hop(run, subscriber, data + used, size - used);
+    subscriber->offset = 0;
+    subscriber->received += 1 + hopped / run->msg_record;
+    run->delivered += 1 + hopped / run->msg_record;
+    return used + hopped;
+}
+
+const struct mode speed_mode = {prepare, fill, take};

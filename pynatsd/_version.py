@@ -1,0 +1,3 @@
+"""The version, once; packaging reads it from here without importing anything."""
+
+VERSION = "0.1.0"
