@@ -150,7 +150,8 @@ static void ask_python(struct nd_conn *conn, const struct nd_op *op)
     atomic_fetch_add(&engine->unanswered, 1);
 }
 
-void nd_client_admit(struct nd_conn *conn, uint32_t options, struct nd_slice note)
+void nd_client_admit(struct nd_conn *conn, bool has_note, uint32_t options,
+                     struct nd_slice note)
 {
     if (conn->state != ND_CONN_ADMITTING) {
         return;
@@ -158,7 +159,7 @@ void nd_client_admit(struct nd_conn *conn, uint32_t options, struct nd_slice not
     atomic_fetch_sub(&conn->owner->engine->unanswered, 1);
     conn->state = ND_CONN_OPEN;
     conn->is_known = true;
-    if (note.ptr != NULL) { /* CONNECT; the answer to INFO brings none */
+    if (has_note) { /* CONNECT; the answer to INFO brings none */
         uint8_t *copy = malloc(note.len + 1);
         if (copy == NULL) {
             nd_conn_close(conn);
@@ -392,16 +393,19 @@ void nd_client_on_auth(struct nd_conn *conn)
     nd_conn_fail(conn, ND_LIT("Authorization Timeout"));
 }
 
-/* A connection that we do not read for now cannot have answered: it is charged nothing,
- * but asked all the same. */
+/* A connection that we do not read for now could not be heard answering: it is neither
+ * asked nor charged. */
 void nd_client_on_ping(struct nd_conn *conn)
 {
     struct nd_reactor *reactor = conn->owner;
     if (nd_conn_logs_debug(conn)) {
         nd_conn_log(conn, ND_LEVEL_DEBUG, "Client Ping Timer");
     }
-    conn->pings_out += nd_conn_is_heard(conn);
-    if (conn->pings_out > reactor->engine->options.ping_max) {
+    if (!nd_conn_is_heard(conn)) {
+        nd_timer_start(&reactor->ping, &conn->ping, reactor->now_ms);
+        return;
+    }
+    if (++conn->pings_out > reactor->engine->options.ping_max) {
         if (nd_conn_logs_debug(conn)) {
             nd_conn_log(conn, ND_LEVEL_DEBUG, "Stale Client Connection - Closing");
         }

@@ -173,7 +173,7 @@ bool nd_conn_bury(struct nd_conn *conn, uint32_t *budget)
         nd_sys_close(conn->fd);
         conn->fd = -1;
         nd_hash_remove(&reactor->conns, &conn->by_cid);
-        atomic_fetch_sub(&reactor->engine->connections, 1);
+        atomic_fetch_sub(&reactor->engine->connections, !conn->is_surplus);
     }
     nd_client_forget(conn, budget);
     if (conn->sids.used > 0 || conn->is_ready || conn->is_dirty) {

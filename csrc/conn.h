@@ -49,6 +49,7 @@ struct nd_conn {
     uint8_t options;       /* bits of enum nd_connect_option */
     uint8_t pings_out;     /* PINGs without a PONG */
     bool is_traced : 1;
+    bool is_surplus : 1;   /* over max_connections: not counted */
     bool is_known : 1;     /* was OPEN once: counts as a slow consumer, is logged */
     bool is_ending : 1;    /* the poller saw the end of stream or an error coming */
     bool is_ready : 1;     /* on the reactor's ready list */

@@ -224,6 +224,7 @@ static int push_answer(struct nd_engine *engine, struct mailbag *bag, uint32_t k
     }
     mail->cid = cid;
     mail->options = answer->options;
+    mail->has_note = answer->text != NULL;
     mail->text_len = text_len;
     mail->reason_len = reason_len;
     if (text_len > 0) {

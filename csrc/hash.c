@@ -174,7 +174,7 @@ bool nd_hash_remove(struct nd_hash *table, struct nd_hash_link *link)
     link->next = NULL;
     table->used--;
     for (int i = 0; i < SHRINK; i++) {
-        if (table->used >= table->buckets.count / SPARSE || table->buckets.count == 1)
+        if (table->used * SPARSE >= table->buckets.count || table->buckets.count == 1)
             break;
         shrink(table);
     }

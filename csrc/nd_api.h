@@ -100,7 +100,8 @@ enum nd_connect_option { /* bits of nd_answer.options */
 struct nd_answer {      /* to the event of the same position; arrives zeroed */
     uint32_t verdict;   /* enum nd_verdict */
     uint32_t options;   /* ADMIT: bits of enum nd_connect_option */
-    const char *text;   /* ADMIT: the note to keep. REFUSE: the error text. Must live
+    const char *text;   /* ADMIT: the note to keep; NULL = note and options stay as they
+                           are, as for INFO. REFUSE: the error text. Must live
                            until the next callback, or the end of the control loop */
     uint32_t text_len;  /* at most 8192 */
     const char *reason; /* REFUSE: for the log, level ERROR; NULL = no line */

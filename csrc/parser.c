@@ -12,7 +12,7 @@
 enum { PARTS_MAX = 4 };
 
 /* Results of read_number beside the plain numbers, which are below NUMBER_HUGE. */
-#define NUMBER_HUGE ((uint64_t)1 << 63) /* digits, but 2^63 or more */
+#define NUMBER_HUGE ((uint64_t)1 << 63) /* this or more: digits for 2^63 or more */
 #define NUMBER_NONE UINT64_MAX          /* not digits */
 
 struct verb {
@@ -59,7 +59,7 @@ static inline uint64_t read_number(struct nd_slice text)
         else
             number = NUMBER_HUGE;
     }
-    return ND_MIN(number, NUMBER_HUGE);
+    return number;
 }
 
 static inline bool has_leading_zero(struct nd_slice text)
@@ -308,7 +308,7 @@ static int parse_line(const uint8_t *input, size_t len,
     int rc = find_line_end(input, len, start, limit, &at);
     if (rc == 0)
         return 0;
-    size_t end = rc > 0 && at > start && input[at - 1] == '\r' ? at - 1 : at;
+    size_t end = input[at - 1] == '\r' ? at - 1 : at; /* none stands before start */
     while (start < end && is_blank(input[start]))
         start++;
     op->arg = nd_slice(input + start, end - start);

@@ -6,8 +6,8 @@
  * op->header_size and looks after the bytes behind the line.
  *
  * A line that is not complete gives 0 and is offered again, from its first byte, when
- * more has come; a line that cannot become right gives an error at the first byte that
- * shows it, without waiting for the line to end.
+ * more has come; a wrong verb and a line that is too long give an error at the first byte
+ * that shows it, without waiting for the line to end. Wrong arguments show at the LF.
  */
 #ifndef ND_PARSER_H
 #define ND_PARSER_H

@@ -188,8 +188,9 @@ static void adopt(struct nd_reactor *reactor, int fd, uint64_t cid, bool is_surp
 {
     struct nd_conn *conn;
     if (nd_conn_adopt(reactor, fd, cid, &conn) != ND_OK) {
-        atomic_fetch_sub(&reactor->engine->connections, 1);
+        atomic_fetch_sub(&reactor->engine->connections, !is_surplus);
     } else if (is_surplus) {
+        conn->is_surplus = true;
         nd_conn_fail(conn, ND_LIT("maximum connections exceeded"));
     } else {
         /* Bytes that came before we asked have made no edge of their own. */
@@ -206,6 +207,7 @@ static void deal(struct nd_reactor *reactor, int fd)
     uint64_t open = atomic_fetch_add(&engine->connections, 1) + 1;
     uint32_t max = engine->options.max_connections;
     bool is_surplus = max > 0 && open > max;
+    atomic_fetch_sub(&engine->connections, is_surplus);
     atomic_fetch_add_explicit(&engine->total_connections, 1, memory_order_relaxed);
     if (owner == reactor->index) {
         adopt(reactor, fd, cid, is_surplus);
@@ -214,7 +216,7 @@ static void deal(struct nd_reactor *reactor, int fd)
     struct nd_mail_socket *mail =
         nd_outbox_push(&reactor->outboxes[owner], ND_MAIL_ADOPT, sizeof(*mail));
     if (mail == NULL) {
-        atomic_fetch_sub(&engine->connections, 1);
+        atomic_fetch_sub(&engine->connections, !is_surplus);
         nd_sys_close(fd);
         return;
     }
@@ -285,7 +287,7 @@ static void on_answer(struct nd_reactor *reactor, const struct nd_mail_answer *m
     struct nd_slice first = nd_slice(text, mail->text_len);
     switch (mail->head.kind) {
     case ND_MAIL_ADMIT:
-        nd_client_admit(conn, mail->options, first);
+        nd_client_admit(conn, mail->has_note, mail->options, first);
         break;
     case ND_MAIL_REFUSE:
         nd_client_refuse(conn, first, nd_slice(text + mail->text_len, mail->reason_len));

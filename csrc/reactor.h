@@ -39,13 +39,14 @@ struct nd_mail_socket { /* LISTEN, ADOPT */
     struct nd_parcel head;
     uint64_t cid;
     int fd;
-    bool is_surplus; /* over max_connections: to be told so and closed */
+    bool is_surplus; /* over max_connections: not counted, told so, closed */
 };
 
 struct nd_mail_answer { /* ADMIT, REFUSE, CLOSE */
     struct nd_parcel head;
     uint64_t cid;
     uint32_t options;
+    bool has_note;       /* ADMIT: options and note replace the old ones */
     uint32_t text_len;   /* the note, or the error text */
     uint32_t reason_len; /* behind it */
     char text[];

@@ -223,9 +223,10 @@ class Server:
         except RuntimeError:
             # Stopped, the run calls that got no thread return at once in this one.
             engine.stop()
-            for thread in self._threads[started:]:
-                thread.run()
+            threadless = self._threads[started:]
             del self._threads[started:]
+            for thread in threadless:
+                thread.run()
             self.stop()
             raise
 
@@ -245,6 +246,9 @@ class Server:
             engine.run_control(_answer)
         except Exception as error:
             self._fail(engine, "Control loop", error)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()  # it may have a failure to tell yet
         self._over.set()
         if on_end is not None:
             on_end()
