@@ -29,7 +29,7 @@ PREAMBLE = """
 
 COMMON = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-fvisibility=hidden"]
 RELEASE = [
-    *("-O2", "-DNDEBUG", "-fstack-protector-strong"),
+    *("-O3", "-flto", "-DNDEBUG", "-fstack-protector-strong"),
     *("-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"),
 ]
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Werror"]
@@ -69,7 +69,7 @@ def flags() -> tuple[list[str], list[str]]:
         return [*COMMON, option, *SANITIZE], [*link, option]
     if os.environ.get("PYNATSD_DEV") == "1":
         return [*COMMON, *DEV], link
-    return [*COMMON, *RELEASE], link
+    return [*COMMON, *RELEASE], [*link, "-O3", "-flto"]
 
 
 ffi = FFI()

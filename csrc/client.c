@@ -145,9 +145,7 @@ static void ask_python(struct nd_conn *conn, const struct nd_op *op)
         nd_conn_close(conn);
         return;
     }
-    nd_timer_stop(&conn->owner->auth, &conn->phase);
-    conn->state = ND_CONN_ADMITTING;
-    atomic_fetch_add(&engine->unanswered, 1);
+    nd_conn_enter(conn, ND_CONN_ADMITTING);
 }
 
 void nd_client_admit(struct nd_conn *conn, bool has_note, uint32_t options,
@@ -156,9 +154,7 @@ void nd_client_admit(struct nd_conn *conn, bool has_note, uint32_t options,
     if (conn->state != ND_CONN_ADMITTING) {
         return;
     }
-    atomic_fetch_sub(&conn->owner->engine->unanswered, 1);
-    conn->state = ND_CONN_OPEN;
-    conn->is_known = true;
+    nd_conn_enter(conn, ND_CONN_OPEN);
     if (has_note) { /* CONNECT; the answer to INFO brings none */
         uint8_t *copy = malloc(note.len + 1);
         if (copy == NULL) {
@@ -300,14 +296,13 @@ static struct nd_slice print_line(struct nd_reactor *reactor, const struct nd_op
     return nd_slice(reactor->scratch, (size_t)(at - reactor->scratch));
 }
 
-void nd_client_publish(struct nd_conn *conn, const struct nd_op *op,
-                       struct nd_slice body, struct nd_blob *blob)
+static int64_t deliver(struct nd_conn *conn, const struct nd_op *op,
+                       struct nd_slice body, struct nd_blob *blob,
+                       struct nd_match *match)
 {
-    struct nd_reactor *reactor = conn->owner;
     bool is_canonical = op->tail.len > 0;
     struct nd_msg msg = {
-        .subject = op->subject,
-        .line = is_canonical ? op->tail : print_line(reactor, op),
+        .line = is_canonical ? op->tail : print_line(conn->owner, op),
         .body = body,
         .blob = blob,
         .reply_len = (uint32_t)op->reply.len,
@@ -316,13 +311,22 @@ void nd_client_publish(struct nd_conn *conn, const struct nd_op *op,
         .is_joined = is_canonical,
         .is_echoed = (conn->options & ND_OPT_ECHO) != 0,
     };
+    return nd_deliver(conn->owner, conn, &msg, match);
+}
+
+void nd_client_publish(struct nd_conn *conn, const struct nd_op *op,
+                       struct nd_slice body, struct nd_blob *blob)
+{
+    struct nd_reactor *reactor = conn->owner;
+    int rc;
     conn->in_msgs++;
     conn->in_bytes += op->size;
     if (nd_unlikely(conn->is_traced)) {
         nd_conn_trace_payload(conn, nd_slice(body.ptr, op->size));
     }
     ok(conn);
-    int64_t count = nd_deliver(reactor, conn, &msg);
+    struct nd_match *match = nd_cache_find(reactor->cache, op->subject, &rc);
+    int64_t count = match == NULL ? rc : deliver(conn, op, body, blob, match);
     if (nd_unlikely(count < 0)) {
         nd_conn_log(conn, ND_LEVEL_ERROR, "No memory for a message");
         nd_conn_close(conn);

@@ -98,18 +98,35 @@ int nd_conn_adopt(struct nd_reactor *reactor, int fd, uint64_t cid, struct nd_co
     return ND_OK;
 }
 
-/* The start of the end: takes no part any longer, whatever is still to be written. */
-static void retire(struct nd_conn *conn)
+void nd_conn_enter(struct nd_conn *conn, enum nd_conn_state state)
 {
     struct nd_reactor *reactor = conn->owner;
-    atomic_store_explicit(&conn->gate->dead, true, memory_order_release);
+    struct nd_timers *const lists[] = {
+        [ND_CONN_GREETED] = &reactor->auth,
+        [ND_CONN_ADMITTING] = &reactor->admit,
+        [ND_CONN_DRAINING] = &reactor->linger,
+    };
+    if (nd_timer_is_running(&conn->phase)) {
+        nd_timer_stop(lists[conn->state], &conn->phase);
+    }
     if (conn->state == ND_CONN_ADMITTING) {
         atomic_fetch_sub(&reactor->engine->unanswered, 1);
     }
+    conn->state = state;
+    if (state == ND_CONN_ADMITTING) {
+        atomic_fetch_add(&reactor->engine->unanswered, 1);
+        nd_timer_start(&reactor->admit, &conn->phase, reactor->now_ms);
+    }
+    conn->is_known |= state == ND_CONN_OPEN;
+}
+
+/* The start of the end: takes no part any longer, whatever is still to be written. */
+static void retire(struct nd_conn *conn)
+{
+    atomic_store_explicit(&conn->gate->dead, true, memory_order_release);
     nd_brake_release(conn);
     nd_brake_forget(conn);
-    nd_timer_stop(&reactor->auth, &conn->phase);
-    nd_timer_stop(&reactor->ping, &conn->ping);
+    nd_timer_stop(&conn->owner->ping, &conn->ping);
 }
 
 void nd_conn_close(struct nd_conn *conn)
@@ -121,8 +138,7 @@ void nd_conn_close(struct nd_conn *conn)
     if (nd_conn_is_alive(conn)) {
         retire(conn);
     }
-    conn->state = ND_CONN_BURIED;
-    nd_timer_stop(&reactor->linger, &conn->phase);
+    nd_conn_enter(conn, ND_CONN_BURIED);
     nd_timer_stop(&reactor->owed, &conn->owed);
     nd_outbuf_fini(&conn->out, &reactor->pool);
     conn->next_grave = reactor->graveyard;
@@ -133,7 +149,7 @@ void nd_conn_drain(struct nd_conn *conn)
 {
     if (nd_conn_is_alive(conn)) {
         retire(conn);
-        conn->state = ND_CONN_DRAINING;
+        nd_conn_enter(conn, ND_CONN_DRAINING);
         nd_reactor_add_dirty(conn->owner, conn);
     }
 }
@@ -256,6 +272,42 @@ static bool may_begin(struct nd_conn *conn, uint8_t first)
     return false;
 }
 
+/* The control line of the last PUB of a run. Publishers repeat themselves: a line that is
+ * the same to the letter needs neither parsing nor checking again. */
+struct last_line {
+    const uint8_t *ptr;
+    size_t len; /* 0 = none */
+    struct nd_op op;
+};
+
+static bool is_repeated(const struct last_line *last, struct nd_slice rest)
+{
+    if (last->len == 0 || rest.len < last->len) {
+        return false;
+    }
+    const uint8_t *a = last->ptr, *b = rest.ptr;
+    size_t end = last->len - sizeof(uint64_t); /* no PUB is shorter */
+    uint64_t x, y;
+    for (size_t at = 0; at < end; at += sizeof(x)) {
+        memcpy(&x, a + at, sizeof(x));
+        memcpy(&y, b + at, sizeof(y));
+        if (x != y) {
+            return false;
+        }
+    }
+    memcpy(&x, a + end, sizeof(x));
+    memcpy(&y, b + end, sizeof(y));
+    return x == y;
+}
+
+static void remember(struct last_line *last, const struct nd_conn *conn,
+                     const struct nd_op *op, const uint8_t *line, size_t len)
+{
+    bool is_plain = op->kind == ND_OP_PUB && op->tail.len > 0 && !conn->is_traced &&
+                    !(conn->options & ND_OPT_PEDANTIC);
+    *last = (struct last_line){line, is_plain ? len : 0, *op};
+}
+
 /* Runs the operations in *bytes* (which lie in *blob*) for as long as the connection
  * may. Returns how many bytes are done with; *need is the length of the unfinished
  * operation behind them, or 0. */
@@ -263,11 +315,24 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
                   uint64_t *need)
 {
     const struct nd_parse_limits *limits = &conn->owner->engine->limits;
+    struct last_line last;
     size_t used = 0;
+    last.len = 0;
     *need = 0;
     while (used < bytes.len && can_run(conn)) {
         struct nd_slice rest = nd_slice(bytes.ptr + used, bytes.len - used);
         struct nd_op op;
+        if (is_repeated(&last, rest)) {
+            uint64_t whole = last.len + last.op.size + 2;
+            const uint8_t *end = rest.ptr + whole;
+            if (rest.len >= whole && end[-2] == '\r' && end[-1] == '\n') {
+                last.op.tail.ptr = rest.ptr + last.len - last.op.tail.len;
+                nd_client_publish(conn, &last.op,
+                                  nd_slice(rest.ptr + last.len, last.op.size + 2), blob);
+                used += whole;
+                continue;
+            }
+        }
         if (conn->state == ND_CONN_GREETED && !may_begin(conn, rest.ptr[0])) {
             break;
         }
@@ -279,14 +344,14 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
             break;
         }
         if (conn->state == ND_CONN_GREETED && op.kind != ND_OP_CONNECT) {
-            conn->state = ND_CONN_OPEN;
-            conn->is_known = true;
+            nd_conn_enter(conn, ND_CONN_OPEN);
         }
         if (nd_likely(op.kind <= ND_OP_HPUB)) {
             size_t len = run_publish(conn, &op, (size_t)line, rest, blob, need);
             if (len == 0) {
                 break;
             }
+            remember(&last, conn, &op, rest.ptr, (size_t)line);
             used += len;
             *need = 0;
         } else {
@@ -580,11 +645,6 @@ void nd_conn_on_owed(struct nd_conn *conn)
         return;
     }
     nd_timer_start(&reactor->owed, &conn->owed, reactor->now_ms);
-}
-
-void nd_conn_on_linger(struct nd_conn *conn)
-{
-    nd_conn_close(conn);
 }
 
 void nd_conn_reply(struct nd_conn *conn, struct nd_slice bytes)

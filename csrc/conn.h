@@ -80,7 +80,7 @@ struct nd_conn {
     struct nd_hash sids;    /* our subscriptions, by sid */
     struct nd_hash_link by_cid;
     struct nd_conn *next_ready, *next_dirty, *next_grave;
-    struct nd_timer phase; /* auth, then linger */
+    struct nd_timer phase; /* auth, admit or linger, as the state is */
     struct nd_timer ping;
     struct nd_timer owed;  /* while blocked */
     struct nd_timer heavy; /* while our gate is heavy */
@@ -119,8 +119,10 @@ void nd_conn_cut(struct nd_conn *conn);   /* close a slow consumer: counted and 
  * is freed; false: it must come again. */
 bool nd_conn_bury(struct nd_conn *conn, uint32_t *budget);
 
-void nd_conn_on_owed(struct nd_conn *conn);   /* timer: has the peer made progress? */
-void nd_conn_on_linger(struct nd_conn *conn); /* timer: it had its time */
+void nd_conn_on_owed(struct nd_conn *conn); /* timer: has the peer made progress? */
+
+/* Moves between the states that have a timer of their own; the old one's stops. */
+void nd_conn_enter(struct nd_conn *conn, enum nd_conn_state state);
 
 /* Would we have seen an answer, had it sent one? Not while it is not read. */
 bool nd_conn_is_heard(const struct nd_conn *conn);

@@ -395,20 +395,19 @@ static int64_t deliver_match(struct nd_reactor *reactor, struct nd_conn *from,
 }
 
 int64_t nd_deliver(struct nd_reactor *reactor, struct nd_conn *from,
-                   const struct nd_msg *msg)
+                   const struct nd_msg *msg, struct nd_match *match)
 {
-    int rc;
-    struct nd_match *match = nd_cache_find(reactor->cache, msg->subject, &rc);
-    if (match == NULL) {
-        return rc;
-    }
     int64_t count = deliver_match(reactor, from, msg, match);
     if (nd_unlikely(count == 0)) {
         /* Everyone in it has gone. Has the index heard of others meanwhile? */
-        struct nd_match *again = nd_cache_find(reactor->cache, msg->subject, &rc);
+        int rc;
+        struct nd_slice subject = nd_match_subject(match);
+        nd_match_retain(match);
+        struct nd_match *again = nd_cache_find(reactor->cache, subject, &rc);
         if (again != NULL && again != match) {
             count = deliver_match(reactor, from, msg, again);
         }
+        nd_match_release(match);
     }
     return count;
 }
@@ -445,7 +444,6 @@ void nd_deliver_mail(struct nd_reactor *reactor, struct nd_parcel *parcel)
 {
     struct mail_msg *mail = nd_container(parcel, struct mail_msg, head);
     struct nd_msg msg = {
-        .subject = nd_match_subject(mail->match),
         .line = nd_slice(mail->bytes, mail->line_len),
         .body = nd_slice(mail->blob != NULL ? mail->body : mail->bytes + mail->line_len,
                          mail->body_len),

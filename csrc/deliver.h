@@ -18,11 +18,11 @@
 #include "nd.h"
 
 struct nd_conn;
+struct nd_match;
 struct nd_parcel;
 struct nd_reactor;
 
 struct nd_msg {
-    struct nd_slice subject;
     struct nd_slice line;  /* " [reply ][header_size ]size\r\n" */
     struct nd_slice body;  /* header block, payload, CR LF */
     struct nd_blob *blob;  /* what body lies in, if that can be held; borrowed */
@@ -33,10 +33,11 @@ struct nd_msg {
     bool is_echoed;        /* the publisher wants its own */
 };
 
-/* Returns how many subscriptions (a queue group counts once) it went to, or ND_ENOMEM,
- * which is the publisher's misfortune. *from* is the publisher, of this reactor. */
+/* To everyone in *match*, which this reactor's cache has just lent. Returns how many
+ * subscriptions (a queue group counts once) it went to, or ND_ENOMEM, which is the
+ * publisher's misfortune. *from* is the publisher, of this reactor. */
 int64_t nd_deliver(struct nd_reactor *reactor, struct nd_conn *from,
-                   const struct nd_msg *msg);
+                   const struct nd_msg *msg, struct nd_match *match);
 
 /* Tells the publisher, on its subscription to *reply*, that nobody is there. */
 void nd_deliver_no_responders(struct nd_reactor *reactor, struct nd_conn *from,

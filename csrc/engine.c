@@ -138,7 +138,14 @@ int64_t nd_reactor_step(struct nd_engine *engine, uint32_t index, uint64_t now_m
         return ND_ESTATE;
     }
     int rc = nd_poll_feed(reactor->poll, ready, count);
-    return rc == ND_OK ? nd_reactor_turn(reactor, 0, now_ms) : rc;
+    if (rc != ND_OK) {
+        return rc;
+    }
+    /* Whoever steps us sleeps for us: mail must ring the bell meanwhile. */
+    nd_inbox_wake(&reactor->inbox);
+    int64_t due_ms = nd_reactor_turn(reactor, 0, now_ms);
+    bool may_sleep = due_ms != 0 && due_ms != ND_ESTATE;
+    return may_sleep && !nd_inbox_doze(&reactor->inbox) ? 0 : due_ms;
 }
 
 int32_t nd_reactor_wants(struct nd_engine *engine, uint32_t index, struct nd_want *wants,

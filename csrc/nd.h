@@ -64,6 +64,7 @@ enum {
     ND_PAYLOAD_CEILING = 1024 * ND_MIB, /* what "unlimited" means */
 
     ND_ACCEPT_PAUSE_MS = 20, /* before a listener without descriptors is tried again */
+    ND_ADMIT_MS = 10000,     /* for Python to answer a CONNECT, bcrypt and all */
     ND_LINGER_MS = 250,      /* for the peer to read our -ERR and go */
     ND_OWED_MS = 100,        /* between two looks at a blocked connection's progress */
     ND_PACE_MS = 20,         /* one pace window; see brake.h */

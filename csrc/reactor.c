@@ -14,6 +14,7 @@ static void init_timers(struct nd_reactor *reactor)
 {
     const struct nd_options *options = &reactor->engine->options;
     nd_timers_init(&reactor->auth, options->auth_timeout_ms);
+    nd_timers_init(&reactor->admit, ND_ADMIT_MS);
     nd_timers_init(&reactor->ping, options->ping_interval_ms);
     nd_timers_init(&reactor->linger, ND_LINGER_MS);
     nd_timers_init(&reactor->owed, ND_OWED_MS);
@@ -398,9 +399,10 @@ static void expire(struct nd_reactor *reactor)
     } kinds[] = {
 #define KIND(list, timer, function)                                                    \
     {offsetof(struct nd_reactor, list), offsetof(struct nd_conn, timer), function}
-        KIND(auth, phase, nd_client_on_auth), KIND(linger, phase, nd_conn_on_linger),
-        KIND(ping, ping, nd_client_on_ping),  KIND(owed, owed, nd_conn_on_owed),
-        KIND(heavy, heavy, nd_brake_on_heavy), KIND(pace, pace, nd_brake_on_pace),
+        KIND(auth, phase, nd_client_on_auth),  KIND(admit, phase, nd_client_on_auth),
+        KIND(linger, phase, nd_conn_close),    KIND(ping, ping, nd_client_on_ping),
+        KIND(owed, owed, nd_conn_on_owed),     KIND(heavy, heavy, nd_brake_on_heavy),
+        KIND(pace, pace, nd_brake_on_pace),
 #undef KIND
     };
     struct nd_timer *timer;
@@ -454,9 +456,9 @@ static void bury(struct nd_reactor *reactor, uint32_t budget)
 
 static int64_t until_due(const struct nd_reactor *reactor)
 {
-    const struct nd_timers *lists[] = {&reactor->auth,  &reactor->linger, &reactor->ping,
-                                       &reactor->owed,  &reactor->heavy,  &reactor->pace,
-                                       &reactor->accept};
+    const struct nd_timers *lists[] = {&reactor->auth,   &reactor->admit, &reactor->linger,
+                                       &reactor->ping,   &reactor->owed,  &reactor->heavy,
+                                       &reactor->pace,   &reactor->accept};
     uint64_t due_ms = reactor->is_stopping ? reactor->stop_by_ms : UINT64_MAX;
     bool may_read = reactor->ready_first != NULL && !reactor->is_stopping;
     if (may_read || reactor->dirty_first != NULL || reactor->graveyard != NULL ||

@@ -100,7 +100,7 @@ struct nd_reactor {
     struct nd_conn *graveyard;
     struct nd_hash conns; /* by cid */
 
-    struct nd_timers auth, linger, ping, owed, heavy, pace, accept;
+    struct nd_timers auth, admit, linger, ping, owed, heavy, pace, accept;
     struct nd_listener *listeners;
     struct nd_timer accept_pause; /* running: listeners are not watched */
 

@@ -5,6 +5,9 @@ import time
 
 from pynatsd.core import Engine, Watch
 
+_STEP_MAX = 256
+"""Descriptors that one step takes; the engine ignores what exceeds it."""
+
 
 def run_reactor(engine: Engine, index: int) -> None:
     """
@@ -19,11 +22,15 @@ def run_reactor(engine: Engine, index: int) -> None:
     with kind() as selector:
         ready: list[Watch] = []
         while True:
-            due_ms = engine.step(index, time.monotonic_ns() // 1_000_000, ready)
+            now_ms = time.monotonic_ns() // 1_000_000
+            due_ms = engine.step(index, now_ms, ready[:_STEP_MAX])
             if due_ms is None:
                 return
             for change in engine.wants(index):
                 _apply(selector, change)
+            del ready[:_STEP_MAX]
+            if ready:
+                continue
             timeout = None if due_ms < 0 else due_ms / 1000
             ready = [
                 Watch(

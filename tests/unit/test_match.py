@@ -205,6 +205,23 @@ def test_sweep_lets_go_of_the_dead(index: Index) -> None:
         index.lib.nd_sub_release(sub)
 
 
+@pytest.mark.parametrize("subject", [b"foo", b"long." + b"n" * LONGEST])
+def test_the_entry_of_the_shortcut_may_go(index: Index, subject: bytes) -> None:
+    """Shows under the address sanitizer if the shortcut outlives its entry."""
+    index.insert(b"1", subject)
+    find(index, subject)
+    index.remove(b"1")
+    assert index.lib.nd_cache_sweep(index.cache, ENTRIES)
+    assert tally(index)[0] == 0
+    for _ in range(2):
+        assert find(index, subject) == index.ffi.NULL
+    index.insert(b"2", subject)
+    assert find(index, subject).plain_count == 1
+    index.remove(b"2")
+    for _ in range(2):
+        assert find(index, subject) == index.ffi.NULL
+
+
 def test_sweep_keeps_what_is_true(index: Index) -> None:
     index.insert(b"1", b"kept")
     index.insert(b"2", b"changed")

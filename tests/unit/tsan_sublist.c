@@ -10,8 +10,8 @@
 enum {
     CHANGERS = 2,
     FINDERS = 2,
-    CHANGES = 4000,
-    FINDS = 8000,
+    CHANGES = 100000, /* at most; they end with the finders */
+    FINDS = 2000,
     HELD = 64,
     CROWD = 2500,
     FORMS = 6,
@@ -28,6 +28,7 @@ struct worker {
 
 static const struct nd_hash_key key = {1, 2};
 static struct nd_sublist *list;
+static _Atomic uint32_t finding = FINDERS;
 
 static uint32_t next(uint64_t *state)
 {
@@ -59,7 +60,7 @@ static void *change(void *argument)
     struct nd_gate *gate = worker->gate;
     struct nd_sub **held = worker->held;
     uint64_t chance = worker->index + 1;
-    for (int i = 0; i < CHANGES; i++) {
+    for (int i = 0; i < CHANGES && atomic_load(&finding) > 0; i++) {
         uint32_t slot = next(&chance) % HELD;
         if (held[slot] == NULL) {
             held[slot] = subscribe(gate, worker->index, next(&chance));
@@ -130,6 +131,7 @@ static void *find(void *argument)
             nd_cache_sweep(cache, 256);
     }
     nd_cache_free(cache);
+    atomic_fetch_sub(&finding, 1);
     return NULL;
 }
 
@@ -141,7 +143,7 @@ static void prepare(struct worker *worker, uint32_t index)
         return;
     worker->gate = nd_gate_new(index);
     for (uint32_t i = 0; i < HELD; i++)
-        worker->held[i] = subscribe(worker->gate, index, FORM_CROWD);
+        worker->held[i] = subscribe(worker->gate, index, FORM_CROWD + FORMS * i);
 }
 
 static void start(struct worker *worker)

@@ -6,7 +6,9 @@ the other live on different ones.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from target import Target
@@ -130,3 +132,59 @@ def test_limit_is_exact(serve: Serve, reactors: int) -> None:
         for subscriber in subscribers:
             subscriber.send(b"UNSUB 1\r\n" + PING)
             subscriber.expect(msg(b"s", b"1", b"m") * 7 + PONG)
+
+
+class Busy:
+    """A reactor whose turns are long, so that mail comes while it is reading.
+
+    Between the looking into the inbox at the start of a turn and the reading of a
+    connection lies the work for all connections before it. A subscriber that has bytes
+    waiting is read in such a turn, whatever it sends meanwhile.
+    """
+
+    JUNK = pub(b"nobody.listens", b"x" * 20) * 1500
+
+    def __init__(self, target: Target, reactors: int, pool: ThreadPoolExecutor) -> None:
+        peers = target.clients(4 * reactors)
+        home = peers[0].info["client_id"] % reactors
+        neighbours = [p for p in peers if p.info["client_id"] % reactors == home]
+        others = [p for p in peers if p not in neighbours]
+        self.subscriber, *self.flooders = neighbours
+        self.publisher = others[0]
+        self.over = threading.Event()
+        self.floods = [pool.submit(self.flood, peer) for peer in self.flooders]
+
+    def flood(self, peer: Peer) -> None:
+        while not self.over.is_set():
+            peer.send(self.JUNK)
+
+    def publish(self, body: bytes) -> None:
+        self.publisher.send(pub(b"s", body) + PING)
+        self.publisher.expect(PONG)
+
+    def finish(self) -> None:
+        self.over.set()
+        for flood in self.floods:
+            flood.result()
+
+
+@pytest.mark.parametrize("leave", [b"", b"UNSUB 1\r\n"], ids=["ping", "drain"])
+@reactors
+def test_mail_that_comes_during_a_turn(
+    serve: Serve, pool: ThreadPoolExecutor, reactors: int, leave: bytes
+) -> None:
+    """PING and UNSUB look into the inbox themselves: the turn has looked too early."""
+    busy = Busy(serve(threads=reactors), reactors, pool)
+    subscriber = busy.subscriber
+    try:
+        for number in range(ROUNDS):
+            subscriber.send(b"SUB s 1\r\n" + PING)
+            subscriber.expect(PONG)
+            body = b"%d" % number
+            subscriber.send(busy.JUNK[: 700 * len(pub(b"nobody.listens", b"x" * 20))])
+            busy.publish(body)
+            subscriber.send(leave + PING)
+            subscriber.expect(msg(b"s", b"1", body) + PONG)
+            subscriber.send(b"UNSUB 1\r\n")
+    finally:
+        busy.finish()

@@ -97,7 +97,7 @@ class Peer:
             self.socket.settimeout(SECONDS)
             self.socket.connect(address)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.buffer = b""
+            self.buffer = bytearray()
             self.ended = False
             self.info: dict[str, Any] = self.expect_info() if greet else {}
         except BaseException:
@@ -158,7 +158,9 @@ class Peer:
         return bool(data)
 
     def take(self, length: int) -> bytes:
-        data, self.buffer = self.buffer[:length], self.buffer[length:]
+        """Drop and return the first *length* bytes of what has come."""
+        data = bytes(self.buffer[:length])
+        del self.buffer[:length]
         return data
 
     def read(self, length: int, seconds: float = SECONDS) -> bytes:
@@ -174,7 +176,7 @@ class Peer:
             why = "end of stream" if self.ended else "nothing more"
             assert more or len(self.buffer) >= length, (
                 f"{why} after {len(self.buffer)} of {length} bytes: "
-                f"{self.buffer[-200:]!r}"
+                f"{bytes(self.buffer[-200:])!r}"
             )
         return self.take(length)
 
@@ -213,7 +215,7 @@ class Peer:
         if self.buffer[: len(want)] != want:
             self.fill(time.monotonic() + 0.05)
             end = " then end of stream" if self.ended else ""
-            raise AssertionError(explain(want, self.buffer) + end)
+            raise AssertionError(explain(want, bytes(self.buffer)) + end)
         self.take(len(want))
 
     def expect_info(self) -> dict[str, Any]:
