@@ -18,8 +18,8 @@ void nd_brake_charge(struct nd_reactor *reactor, struct nd_gate *gate, uint64_t 
     if (actor == NULL || !nd_conn_is_alive(actor)) {
         return;
     }
-    int64_t before = atomic_fetch_sub_explicit(&gate->credit, (int64_t)bytes,
-                                               memory_order_relaxed);
+    int64_t before =
+        atomic_fetch_sub_explicit(&gate->credit, (int64_t)bytes, memory_order_relaxed);
     if (before > (int64_t)bytes || actor->is_halted) {
         return;
     }
@@ -107,8 +107,8 @@ static void set_share(struct nd_conn *conn)
                           memory_order_relaxed);
 }
 
-/* One more share; what was not used does not add up, and the stalled owe nothing. Others
- * take off the credit meanwhile, so it is moved, not set. */
+/* One more share; what was not used does not add up, and the stalled owe nothing.
+ * Others take off the credit meanwhile, so it is moved, not set. */
 static void refill(struct nd_gate *gate)
 {
     int64_t share = atomic_load_explicit(&gate->share, memory_order_relaxed);

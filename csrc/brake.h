@@ -1,7 +1,7 @@
 /* brake -- back-pressure: publishers are paced for a subscriber that lags, not parked.
  *
- * A connection that is blocked and owes more than the high-water mark is heavy. Its gate
- * then carries a credit, shared by everyone who publishes to it, on any reactor:
+ * A connection that is blocked and owes more than the high-water mark is heavy. Its
+ * gate then carries a credit, shared by everyone who publishes to it, on any reactor:
  *
  *   share   what is left of max_pending, spread over what is left of the time that the
  *           peer has for its next sign of progress; one window's part of it

@@ -171,7 +171,8 @@ void nd_client_admit(struct nd_conn *conn, bool has_note, uint32_t options,
     nd_conn_resume(conn);
 }
 
-void nd_client_refuse(struct nd_conn *conn, struct nd_slice text, struct nd_slice reason)
+void nd_client_refuse(struct nd_conn *conn, struct nd_slice text,
+                      struct nd_slice reason)
 {
     if (conn->state != ND_CONN_ADMITTING) {
         return;
@@ -351,10 +352,9 @@ static void log_parse_error(struct nd_conn *conn, int rc, const struct nd_op *op
     at.len = ND_MIN(at.len, (size_t)32);
     switch (rc) {
     case ND_PARSE_ARGS:
-        nd_conn_log(conn, ND_LEVEL_ERROR,
-                    "Error reading from client: %s Parse Error: '%.*s'",
-                    op->kind <= ND_OP_UNSUB ? names[op->kind] : "parse",
-                    STRINGS(op->arg));
+        nd_conn_log(
+            conn, ND_LEVEL_ERROR, "Error reading from client: %s Parse Error: '%.*s'",
+            op->kind <= ND_OP_UNSUB ? names[op->kind] : "parse", STRINGS(op->arg));
         break;
     case ND_PARSE_SIZE:
         nd_conn_log(conn, ND_LEVEL_ERROR,

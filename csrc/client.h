@@ -39,7 +39,8 @@ void nd_client_forget(struct nd_conn *conn, uint32_t *budget);
 /* Ends one subscription (UNSUB, or its limit was reached). */
 void nd_client_unsubscribe(struct nd_conn *conn, struct nd_sub *sub);
 
-void nd_client_on_auth(struct nd_conn *conn); /* timer: no CONNECT, or no answer, in time */
+void nd_client_on_auth(
+    struct nd_conn *conn); /* timer: no CONNECT, or no answer, in time */
 void nd_client_on_ping(struct nd_conn *conn); /* timer: ask, or give up */
 
 #endif

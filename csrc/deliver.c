@@ -1,32 +1,21 @@
 #include "deliver.h"
 
-#include <stdio.h>
-
 #include "brake.h"
 #include "client.h"
 #include "conn.h"
 #include "match.h"
 #include "reactor.h"
+#include "view.h"
 
 enum { TRIES_MAX = 8 }; /* owners that a queue message may find its member gone at */
-
-/* What one kind of subscriber gets behind its sid. */
-struct view {
-    struct nd_slice prefix; /* "MSG subject " */
-    struct nd_slice line, body;
-    struct nd_slice rest; /* line and body in one piece, if they are and are small */
-    struct nd_blob *blob; /* what body lies in, if it is large */
-    uint64_t size;        /* of the payload, header block included */
-    bool is_headed;       /* HMSG */
-};
 
 /* A message on its way through this reactor. */
 struct delivery {
     struct nd_reactor *reactor;
     const struct nd_msg *msg;
     uint64_t from_cid; /* the publisher */
-    struct view full;
-    struct view bare; /* without the header block, for those who do not know of it */
+    struct nd_view full;
+    struct nd_view bare; /* without the header block, for those who do not know of it */
     bool has_bare;
 };
 
@@ -34,83 +23,20 @@ static void begin(struct delivery *d, struct nd_reactor *reactor,
                   const struct nd_msg *msg, const struct nd_match *match,
                   uint64_t from_cid)
 {
-    bool is_large = msg->body.len >= ND_SHARE_MIN && msg->blob != NULL;
     d->reactor = reactor;
     d->msg = msg;
     d->from_cid = from_cid;
     d->has_bare = false;
-    d->full = (struct view){
-        .prefix = match->prefix,
-        .line = msg->line,
-        .body = msg->body,
-        .rest = nd_slice(msg->line.ptr, msg->is_joined && !is_large
-                                            ? msg->line.len + msg->body.len
-                                            : 0),
-        .blob = is_large ? msg->blob : NULL,
-        .size = msg->body.len - 2,
-        .is_headed = msg->has_header && msg->header_size > 0,
-    };
+    nd_view_full(&d->full, msg, match);
 }
 
-/* The view of a subscriber who does not know headers. */
-static const struct view *bare_view(struct delivery *d)
+static const struct nd_view *bare_view(struct delivery *d)
 {
-    const struct nd_msg *msg = d->msg;
-    uint8_t *line = d->reactor->bare_line;
     if (!d->has_bare) {
-        uint64_t size = msg->body.len - 2 - msg->header_size;
-        char digits[32];
-        int len = snprintf(digits, sizeof(digits), " %llu\r\n",
-                           (unsigned long long)size);
-        size_t reply = msg->reply_len > 0 ? msg->reply_len + 1 : 0;
-        memcpy(line, msg->line.ptr, reply);
-        memcpy(line + reply, digits, (size_t)len);
-        d->bare = d->full;
-        d->bare.is_headed = false;
-        d->bare.line = nd_slice(line, reply + (size_t)len);
-        d->bare.body.ptr += msg->header_size;
-        d->bare.body.len -= msg->header_size;
-        d->bare.rest.len = 0;
-        d->bare.size = size;
+        nd_view_bare(&d->bare, &d->full, d->msg, d->reactor->bare_line);
         d->has_bare = true;
     }
     return &d->bare;
-}
-
-static int put_pieces(struct nd_conn *to, const struct nd_sub *sub,
-                      const struct view *view)
-{
-    struct nd_outbuf *out = &to->out;
-    struct nd_pool *pool = &to->owner->pool;
-    struct nd_slice head = nd_slice("H", view->is_headed ? 1 : 0);
-    struct nd_slice pieces[] = {head, view->prefix, nd_sub_sid(sub), view->line};
-    for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
-        int rc = nd_outbuf_append(out, pool, pieces[i]);
-        if (rc != ND_OK) {
-            return rc;
-        }
-    }
-    return view->blob != NULL ? nd_outbuf_append_ref(out, view->blob, view->body)
-                              : nd_outbuf_append(out, pool, view->body);
-}
-
-/* The copy that nearly every message takes: three runs of bytes into an open chunk. */
-static inline int put(struct nd_conn *to, const struct nd_sub *sub,
-                      const struct view *view)
-{
-    size_t len = view->prefix.len + sub->sid_len + view->rest.len + view->is_headed;
-    uint8_t *at = nd_outbuf_room(&to->out, len);
-    if (nd_unlikely(at == NULL || view->rest.len == 0)) {
-        return put_pieces(to, sub, view);
-    }
-    *at = 'H';
-    at += view->is_headed;
-    memcpy(at, view->prefix.ptr, view->prefix.len);
-    at += view->prefix.len;
-    memcpy(at, sub->text, sub->sid_len);
-    memcpy(at + sub->sid_len, view->rest.ptr, view->rest.len);
-    nd_outbuf_commit(&to->out, len);
-    return ND_OK;
 }
 
 /* It owes more than it should: write what can be written, then see who has to wait. */
@@ -142,7 +68,7 @@ static void count_delivery(struct nd_conn *to, struct nd_sub *sub)
 }
 
 static void trace_out(struct nd_conn *to, const struct nd_sub *sub,
-                      const struct view *view)
+                      const struct nd_view *view)
 {
     uint8_t text[512];
     size_t len = 0;
@@ -172,13 +98,13 @@ static bool serve(struct delivery *d, struct nd_sub *sub)
         nd_conn_cut(to);
         return false;
     }
-    const struct view *view = &d->full;
+    const struct nd_view *view = &d->full;
     if (nd_unlikely(d->msg->has_header &&
                     (!view->is_headed || !(to->options & ND_OPT_HEADERS)))) {
         view = bare_view(d);
     }
     uint64_t pending = to->out.pending;
-    if (nd_unlikely(put(to, sub, view) != ND_OK)) {
+    if (nd_unlikely(nd_view_put(view, &to->out, &reactor->pool, sub) != ND_OK)) {
         nd_conn_log(to, ND_LEVEL_ERROR, "No memory for what it is owed");
         nd_conn_close(to);
         return false;
@@ -214,12 +140,13 @@ struct mail_msg {
     uint8_t bytes[];
 };
 
-/* Large bytes are shared by all parcels of a message: in what holds them, or, if that is
- * the read buffer, which its reactor needs back, in one copy. */
+/* Large bytes are shared by all parcels of a message: in what holds them, or, if that
+ * is the read buffer, which its reactor needs back, in one copy. */
 static int hold_body(struct nd_reactor *reactor, struct nd_msg *msg,
                      struct nd_blob **copy)
 {
-    if (msg->body.len < ND_SHARE_MIN || (msg->blob != NULL && msg->blob != reactor->slab)) {
+    if (msg->body.len < ND_SHARE_MIN ||
+        (msg->blob != NULL && msg->blob != reactor->slab)) {
         return ND_OK;
     }
     struct nd_blob *blob = nd_blob_new(msg->body.len);
@@ -241,8 +168,7 @@ static int send_mail(struct delivery *d, uint32_t to, struct nd_match *match,
     bool is_held = msg->body.len >= ND_SHARE_MIN;
     assert(!is_held || msg->blob != d->reactor->slab);
     size_t inside = msg->line.len + (is_held ? 0 : msg->body.len);
-    struct mail_msg *mail =
-        nd_outbox_push(outbox, ND_MAIL_MSG, sizeof(*mail) + inside);
+    struct mail_msg *mail = nd_outbox_push(outbox, ND_MAIL_MSG, sizeof(*mail) + inside);
     if (mail == NULL) {
         return ND_ENOMEM;
     }
@@ -326,8 +252,8 @@ static int64_t send_slices(struct delivery *d, struct nd_match *match)
 
 /* One member of *group*, uniformly at random among those who can take it. Returns 1, 0
  * if there is none, or ND_ENOMEM. */
-static int pick(struct delivery *d, struct nd_match *match, const struct nd_group *group,
-                uint8_t tries)
+static int pick(struct delivery *d, struct nd_match *match,
+                const struct nd_group *group, uint8_t tries)
 {
     uint32_t start = nd_reactor_random(d->reactor, group->count);
     for (uint32_t i = 0; i < group->count; i++) {
@@ -340,8 +266,8 @@ static int pick(struct delivery *d, struct nd_match *match, const struct nd_grou
         } else if (!nd_sub_is_dead(sub) &&
                    (d->msg->is_echoed || sub->gate->cid != d->from_cid)) {
             int rc = send_mail(d, sub->owner, match, sub, tries);
-            if (rc == ND_OK && atomic_load_explicit(&sub->gate->heavy,
-                                                    memory_order_relaxed)) {
+            if (rc == ND_OK &&
+                atomic_load_explicit(&sub->gate->heavy, memory_order_relaxed)) {
                 nd_brake_charge(d->reactor, sub->gate, d->msg->body.len);
             }
             return rc == ND_OK ? 1 : rc;
@@ -358,7 +284,8 @@ static void serve_slice(struct delivery *d, struct nd_match *match, int64_t *cou
     }
 }
 
-static bool leaves_reactor(const struct nd_reactor *reactor, const struct nd_match *match)
+static bool leaves_reactor(const struct nd_reactor *reactor,
+                           const struct nd_match *match)
 {
     uint32_t own = reactor->index;
     return match->group_count > 0 ||

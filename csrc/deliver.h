@@ -1,9 +1,9 @@
 /* deliver -- one message to everyone who wants it.
  *
  * The publisher's reactor serves its own slice of the match at once, and sends every
- * other reactor with subscribers one parcel: the match retained, the bytes once. A queue
- * group has one member picked here, at random; an owner that finds its member gone
- * meanwhile picks again.
+ * other reactor with subscribers one parcel: the match retained, the bytes once. A
+ * queue group has one member picked here, at random; an owner that finds its member
+ * gone meanwhile picks again.
  *
  * What a subscriber gets is  prefix sid rest  where
  *
@@ -23,14 +23,14 @@ struct nd_parcel;
 struct nd_reactor;
 
 struct nd_msg {
-    struct nd_slice line;  /* " [reply ][header_size ]size\r\n" */
-    struct nd_slice body;  /* header block, payload, CR LF */
-    struct nd_blob *blob;  /* what body lies in, if that can be held; borrowed */
-    uint32_t reply_len;    /* the reply begins one byte into line */
-    uint32_t header_size;  /* HPUB: bytes of the header block, may be 0 */
-    bool has_header;       /* HPUB */
-    bool is_joined;        /* body follows line in memory */
-    bool is_echoed;        /* the publisher wants its own */
+    struct nd_slice line; /* " [reply ][header_size ]size\r\n" */
+    struct nd_slice body; /* header block, payload, CR LF */
+    struct nd_blob *blob; /* what body lies in, if that can be held; borrowed */
+    uint32_t reply_len;   /* the reply begins one byte into line */
+    uint32_t header_size; /* HPUB: bytes of the header block, may be 0 */
+    bool has_header;      /* HPUB */
+    bool is_joined;       /* body follows line in memory */
+    bool is_echoed;       /* the publisher wants its own */
 };
 
 /* To everyone in *match*, which this reactor's cache has just lent. Returns how many

@@ -148,8 +148,8 @@ int64_t nd_reactor_step(struct nd_engine *engine, uint32_t index, uint64_t now_m
     return may_sleep && !nd_inbox_doze(&reactor->inbox) ? 0 : due_ms;
 }
 
-int32_t nd_reactor_wants(struct nd_engine *engine, uint32_t index, struct nd_want *wants,
-                         int32_t capacity)
+int32_t nd_reactor_wants(struct nd_engine *engine, uint32_t index,
+                         struct nd_want *wants, int32_t capacity)
 {
     return index < engine->options.reactors
                ? nd_poll_wants(engine->reactors[index]->poll, wants, capacity)
@@ -185,7 +185,8 @@ static int push_socket(struct nd_engine *engine, uint32_t kind, uint32_t to, int
                        uint64_t cid)
 {
     struct mailbag bag = {0};
-    struct nd_mail_socket *mail = nd_outbox_push(&bag.outboxes[to], kind, sizeof(*mail));
+    struct nd_mail_socket *mail =
+        nd_outbox_push(&bag.outboxes[to], kind, sizeof(*mail));
     if (mail == NULL) {
         return ND_ENOMEM;
     }

@@ -23,8 +23,8 @@ struct nd_engine {
     uint64_t high_water;  /* bytes owed by a blocked connection: it is heavy */
     uint64_t inbox_high;  /* bytes of mail not collected: the inbox is heavy */
     struct nd_hash_key key;
-    int pid;              /* of the process that made it; a fork may not use it */
-    uint8_t *info;        /* INFO line up to the client's own fields */
+    int pid;       /* of the process that made it; a fork may not use it */
+    uint8_t *info; /* INFO line up to the client's own fields */
     uint32_t info_len;
 
     struct nd_sublist *index;

@@ -48,8 +48,8 @@ static char *copy_text(char *to, const char **text, uint32_t len)
 
 int nd_events_push(struct nd_events *events, const struct nd_event *event)
 {
-    struct nd_event_node *node = malloc(sizeof(*node) + event->text_len +
-                                        event->prior_len + event->peer_len);
+    struct nd_event_node *node =
+        malloc(sizeof(*node) + event->text_len + event->prior_len + event->peer_len);
     if (node == NULL) {
         return ND_ENOMEM;
     }

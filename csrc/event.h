@@ -14,9 +14,9 @@
 #include "sys.h"
 
 enum {
-    ND_EVENT_BATCH = 256,      /* events of one callback */
-    ND_LOG_LINE = 4 * ND_KIB,  /* bytes of one log line at most */
-    ND_LOG_QUEUE = ND_MIB      /* bytes of log lines that may wait */
+    ND_EVENT_BATCH = 256,     /* events of one callback */
+    ND_LOG_LINE = 4 * ND_KIB, /* bytes of one log line at most */
+    ND_LOG_QUEUE = ND_MIB     /* bytes of log lines that may wait */
 };
 
 struct nd_event_node {

@@ -84,6 +84,7 @@ uint64_t nd_hash_u64(const struct nd_hash_key *key, uint64_t number)
 /* ---- the table ---- */
 
 enum {
+    GROW = 2,   /* buckets for each insertion at most: more than one, to catch up */
     SPARSE = 4, /* fewer records than a quarter of the buckets: shrink ... */
     SHRINK = 8  /* ... by so many for each removal, or the first would lag behind */
 };
@@ -125,7 +126,8 @@ static void put_chain(struct nd_hash *table, struct nd_hash_link *chain)
 static void grow(struct nd_hash *table)
 {
     uint32_t fresh = table->buckets.count;
-    if (fresh >= UINT32_C(1) << 31 || nd_tiers_push(&table->buckets, NULL) != 0)
+    if (fresh >= UINT32_C(1) << 31 ||
+        nd_tiers_push(&table->buckets, NULL, table->pantry) != 0)
         return;
     uint32_t top_bit = UINT32_C(1) << (31 - __builtin_clz(fresh));
     struct nd_hash_link **head = head_at(table, fresh - top_bit);
@@ -136,7 +138,7 @@ static void grow(struct nd_hash *table)
 
 static void shrink(struct nd_hash *table)
 {
-    struct nd_hash_link *chain = nd_tiers_pop(&table->buckets);
+    struct nd_hash_link *chain = nd_tiers_pop(&table->buckets, table->pantry);
     table->top = ND_MIN(table->top, table->buckets.count);
     put_chain(table, chain);
 }
@@ -155,9 +157,11 @@ void nd_hash_fini(struct nd_hash *table)
 void nd_hash_insert(struct nd_hash *table, struct nd_hash_link *link)
 {
     if (table->buckets.count == 0)
-        (void)nd_tiers_push(&table->buckets, NULL); /* the first one always fits */
+        (void)nd_tiers_push(&table->buckets, NULL,
+                            NULL); /* the first one always fits */
     put(table, link);
-    if (++table->used > table->buckets.count)
+    table->used++;
+    for (int i = 0; i < GROW && table->used > table->buckets.count; i++)
         grow(table);
 }
 

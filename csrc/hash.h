@@ -39,9 +39,10 @@ struct nd_hash_link {
 };
 
 struct nd_hash {
-    struct nd_tiers buckets; /* heads of chains; the first costs no allocation */
-    uint32_t top;            /* buckets from here up are empty */
-    size_t used;             /* records */
+    struct nd_tiers buckets;  /* heads of chains; the first costs no allocation */
+    uint32_t top;             /* buckets from here up are empty */
+    size_t used;              /* records */
+    struct nd_pantry *pantry; /* NULL, or borrowed: see tiers.h */
 };
 
 void nd_hash_init(struct nd_hash *table);

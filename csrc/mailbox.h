@@ -2,10 +2,10 @@
  *
  * Anyone may post; only the owner collects. Parcels are written into pages that the
  * sender fills alone; a post moves all pages of a batch under one short lock and rings
- * the bell only if the owner may be asleep, so a busy reactor is not woken for work that
- * it is about to find anyway. Batches from one sender keep their order. The owner also
- * collects before it acts on PING, SUB, UNSUB or a close: a client that was told of a
- * publish by its PONG may count on finding it delivered.
+ * the bell only if the owner may be asleep, so a busy reactor is not woken for work
+ * that it is about to find anyway. Batches from one sender keep their order. The owner
+ * also collects before it acts on PING, SUB, UNSUB or a close: a client that was told
+ * of a publish by its PONG may count on finding it delivered.
  *
  *   outbox (one for each pair)            inbox (one for each reactor)
  *   [page: parcel parcel parcel] -+-post-> [page][page][page] -take-> the owner
@@ -84,7 +84,8 @@ static inline struct nd_parcel *nd_page_at(struct nd_page *page, size_t at)
 static inline struct nd_parcel *nd_page_next(struct nd_page *page,
                                              struct nd_parcel *parcel)
 {
-    return nd_page_at(page, (size_t)((char *)parcel - (char *)page->data) + parcel->size);
+    return nd_page_at(page,
+                      (size_t)((char *)parcel - (char *)page->data) + parcel->size);
 }
 
 #endif

@@ -16,7 +16,7 @@
 
 struct nd_blob {
     _Atomic uint32_t refs;
-    uint32_t cap; /* bytes of data */
+    uint32_t cap;         /* bytes of data */
     struct nd_blob *next; /* of a pool, while it lies there */
     uint8_t data[];
 };

@@ -36,8 +36,8 @@ static inline bool nd_slice_is_equal(struct nd_slice a, struct nd_slice b)
 #define nd_unlikely(x) __builtin_expect(!!(x), 0)
 
 /* From a pointer to a member back to its owner. */
-#define nd_container(ptr, type, member)                                                \
-    ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define nd_container(ptr, type, member) \
+    ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 enum {
     ND_KIB = 1024,
@@ -50,17 +50,17 @@ enum {
     ND_SHARE_MIN = 4 * ND_KIB,         /* payloads from here up go by reference */
     ND_DIRECT_MIN = 8 * ND_KIB,        /* operations from here up are read in place */
     ND_ACCEPT_BATCH = 128,             /* connections accepted in one turn */
-    ND_NOTE_MAX = 8 * ND_KIB,          /* bytes that Python may leave with a connection */
-    ND_REPLIES_MAX = 64 * ND_KIB,      /* PONG, +OK and the like owed before we stop
-                                          reading their cause */
-    ND_FLUSH_MAX = ND_MIB,             /* bytes written to one connection in one turn */
-    ND_LINGER_BYTES = 256 * ND_KIB,    /* read and thrown away after a fatal error */
-    ND_BURY_SLICE = 1024,              /* subscriptions removed for the dead in a turn */
-    ND_CACHE_ENTRIES = 4096,           /* match results a reactor keeps at most */
-    ND_CACHE_BYTES = ND_MIB,           /* and what they may weigh together */
-    ND_MATCH_SLICE = 1000,             /* subscriptions copied under one read lock */
-    ND_CONNECTS_MAX = 4096,            /* CONNECTs unanswered before accepting pauses */
-    ND_LINE_CEILING = 256 * ND_KIB,     /* bytes that a control line may be set to */
+    ND_NOTE_MAX = 8 * ND_KIB,       /* bytes that Python may leave with a connection */
+    ND_REPLIES_MAX = 64 * ND_KIB,   /* PONG, +OK and the like owed before we stop
+                                       reading their cause */
+    ND_FLUSH_MAX = ND_MIB,          /* bytes written to one connection in one turn */
+    ND_LINGER_BYTES = 256 * ND_KIB, /* read and thrown away after a fatal error */
+    ND_BURY_SLICE = 1024,           /* subscriptions removed for the dead in a turn */
+    ND_CACHE_ENTRIES = 4096,        /* match results a reactor keeps at most */
+    ND_CACHE_BYTES = ND_MIB,        /* and what they may weigh together */
+    ND_MATCH_SLICE = 1000,          /* subscriptions copied under one read lock */
+    ND_CONNECTS_MAX = 4096,         /* CONNECTs unanswered before accepting pauses */
+    ND_LINE_CEILING = 256 * ND_KIB, /* bytes that a control line may be set to */
     ND_PAYLOAD_CEILING = 1024 * ND_MIB, /* what "unlimited" means */
 
     ND_ACCEPT_PAUSE_MS = 20, /* before a listener without descriptors is tried again */

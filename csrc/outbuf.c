@@ -76,7 +76,8 @@ static void close_seg(struct nd_outbuf *out)
     }
 }
 
-/* Opens a segment with room: in the present chunk if it has enough, else in a new one. */
+/* Opens a segment with room: in the present chunk if it has enough, else in a new one.
+ */
 static int open_seg(struct nd_outbuf *out, struct nd_pool *pool)
 {
     close_seg(out);

@@ -4,9 +4,9 @@
  *            small things      a large payload   small things again
  *            are copied        by reference      into the same chunk
  *
- * Small bytes are copied into chunks from the reactor's pool; payloads from ND_SHARE_MIN
- * up are held by reference. One write takes everything, in order. An empty buffer holds
- * no memory. Belongs to its connection's reactor; its thread only.
+ * Small bytes are copied into chunks from the reactor's pool; payloads from
+ * ND_SHARE_MIN up are held by reference. One write takes everything, in order. An empty
+ * buffer holds no memory. Belongs to its connection's reactor; its thread only.
  */
 #ifndef ND_OUTBUF_H
 #define ND_OUTBUF_H
@@ -24,13 +24,13 @@ struct nd_seg {
 };
 
 struct nd_outbuf {
-    struct nd_seg *segs;        /* a ring of cap entries: inline_segs or the heap */
-    uint32_t head, count, cap;  /* cap is a power of two */
-    uint32_t fill;              /* bytes used of chunk, while no segment is open */
-    struct nd_blob *chunk;      /* the one being filled, with a reference; or NULL */
-    uint8_t *cursor, *limit;    /* the room left in it, while the last segment is open
-                                   (that is: ends at cursor); else both NULL */
-    uint64_t pending;           /* bytes in all */
+    struct nd_seg *segs;       /* a ring of cap entries: inline_segs or the heap */
+    uint32_t head, count, cap; /* cap is a power of two */
+    uint32_t fill;             /* bytes used of chunk, while no segment is open */
+    struct nd_blob *chunk;     /* the one being filled, with a reference; or NULL */
+    uint8_t *cursor, *limit;   /* the room left in it, while the last segment is open
+                                  (that is: ends at cursor); else both NULL */
+    uint64_t pending;          /* bytes in all */
     struct nd_seg inline_segs[ND_OUTBUF_INLINE];
 };
 
@@ -38,7 +38,8 @@ void nd_outbuf_init(struct nd_outbuf *out);
 void nd_outbuf_fini(struct nd_outbuf *out, struct nd_pool *pool); /* drops all */
 
 /* Copies. After ND_ENOMEM a part may be in: the buffer is good for nothing but fini. */
-int nd_outbuf_append(struct nd_outbuf *out, struct nd_pool *pool, struct nd_slice bytes);
+int nd_outbuf_append(struct nd_outbuf *out, struct nd_pool *pool,
+                     struct nd_slice bytes);
 
 /* Holds *bytes*, which lie in *blob*, by reference. */
 int nd_outbuf_append_ref(struct nd_outbuf *out, struct nd_blob *blob,

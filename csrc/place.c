@@ -45,21 +45,6 @@ struct nd_team *nd_team_new(void)
     return calloc(1, sizeof(struct nd_team));
 }
 
-void nd_trash_push(struct nd_hash_link **trash, struct nd_hash_link *link)
-{
-    link->next = *trash;
-    *trash = link;
-}
-
-void nd_trash_free(struct nd_hash_link *trash)
-{
-    while (trash != NULL) {
-        struct nd_hash_link *next = trash->next;
-        free(trash); /* places, teams and nodes begin with their link */
-        trash = next;
-    }
-}
-
 /* ---- teams ---- */
 
 static uint64_t team_hash(const struct nd_teams *teams, const struct nd_place *place,
@@ -106,18 +91,18 @@ static void team_unlink(struct nd_team *team, struct nd_teams *teams)
 
 /* ---- rows ---- */
 
-static int row_add(struct nd_tiers *row, struct nd_sub *sub)
+static int row_add(struct nd_tiers *row, struct nd_sub *sub, struct nd_pantry *pantry)
 {
-    int rc = nd_tiers_push(row, sub);
+    int rc = nd_tiers_push(row, sub, pantry);
     if (rc == 0)
         sub->slot = row->count - 1;
     return rc;
 }
 
-static void row_drop(struct nd_tiers *row, struct nd_sub *sub)
+static void row_drop(struct nd_tiers *row, struct nd_sub *sub, struct nd_pantry *pantry)
 {
     assert(nd_tiers_get(row, sub->slot) == sub);
-    struct nd_sub *last = nd_tiers_pop(row);
+    struct nd_sub *last = nd_tiers_pop(row, pantry);
     if (last == sub)
         return;
     *nd_tiers_at(row, sub->slot) = last;
@@ -127,35 +112,36 @@ static void row_drop(struct nd_tiers *row, struct nd_sub *sub)
 int nd_place_add(struct nd_place *place, struct nd_teams *teams, struct nd_sub *sub,
                  struct nd_team **spare)
 {
+    struct nd_pantry *pantry = teams->table.pantry;
     struct nd_slice queue = nd_sub_queue(sub);
     if (queue.len == 0)
-        return row_add(&place->plain, sub);
+        return row_add(&place->plain, sub, pantry);
     uint64_t hash = team_hash(teams, place, queue);
     struct nd_team *team = team_find(teams, place, queue, hash);
     if (team != NULL)
-        return row_add(&team->members, sub);
+        return row_add(&team->members, sub, pantry);
     team = *spare;
     *spare = NULL;
     team_link(team, teams, place, hash);
-    return row_add(&team->members, sub);
+    return row_add(&team->members, sub, pantry);
 }
 
-void nd_place_drop(struct nd_place *place, struct nd_teams *teams, struct nd_sub *sub,
-                   struct nd_hash_link **trash)
+void nd_place_drop(struct nd_place *place, struct nd_teams *teams, struct nd_sub *sub)
 {
+    struct nd_pantry *pantry = teams->table.pantry;
     struct nd_slice queue = nd_sub_queue(sub);
     if (queue.len == 0) {
-        row_drop(&place->plain, sub);
+        row_drop(&place->plain, sub, pantry);
         return;
     }
     uint64_t hash = team_hash(teams, place, queue);
     struct nd_team *team = team_find(teams, place, queue, hash);
     assert(team != NULL);
-    row_drop(&team->members, sub);
+    row_drop(&team->members, sub, pantry);
     if (team->members.count > 0)
         return;
     team_unlink(team, teams);
-    nd_trash_push(trash, &team->link);
+    nd_pantry_drop(pantry, team);
 }
 
 /* ---- copying ---- */

@@ -66,8 +66,7 @@ struct nd_team *nd_team_new(void);
 int nd_place_add(struct nd_place *place, struct nd_teams *teams, struct nd_sub *sub,
                  struct nd_team **spare);
 
-void nd_place_drop(struct nd_place *place, struct nd_teams *teams, struct nd_sub *sub,
-                   struct nd_hash_link **trash);
+void nd_place_drop(struct nd_place *place, struct nd_teams *teams, struct nd_sub *sub);
 
 /* Copies and retains up to *room* subscriptions. Fewer than *room*: it was the last. */
 size_t nd_place_copy(const struct nd_place *place, struct nd_place_pos *pos,
@@ -88,8 +87,5 @@ static inline struct nd_slice nd_team_name(const struct nd_team *team)
 {
     return nd_sub_queue(nd_tiers_get(&team->members, 0));
 }
-
-void nd_trash_push(struct nd_hash_link **trash, struct nd_hash_link *link);
-void nd_trash_free(struct nd_hash_link *trash);
 
 #endif

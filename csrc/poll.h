@@ -33,7 +33,8 @@ void nd_poll_want(struct nd_poll *poll, int fd, bool readable, bool writable);
 
 /* Waits up to *timeout_ms* (-1 = for ever) and returns how many events came, at most
  * ND_POLL_BATCH; interrupted or failed: 0. */
-int nd_poll_wait(struct nd_poll *poll, int64_t timeout_ms, struct nd_poll_event *events);
+int nd_poll_wait(struct nd_poll *poll, int64_t timeout_ms,
+                 struct nd_poll_event *events);
 
 /* The external poller's two doors; ND_ESTATE with the others. */
 int nd_poll_feed(struct nd_poll *poll, const struct nd_ready *ready, int32_t count);

@@ -46,7 +46,8 @@ static int add(struct nd_poll *poll, int fd, void *who, bool is_level)
 {
     if (fd >= poll->capacity) {
         int capacity = ND_MAX(fd + 1, poll->capacity * 2);
-        struct watch *watches = realloc(poll->watches, (size_t)capacity * sizeof(*watches));
+        struct watch *watches =
+            realloc(poll->watches, (size_t)capacity * sizeof(*watches));
         if (watches == NULL) {
             return ND_ENOMEM;
         }
@@ -124,7 +125,8 @@ int nd_poll_feed(struct nd_poll *poll, const struct nd_ready *ready, int32_t cou
 int32_t nd_poll_wants(struct nd_poll *poll, struct nd_want *wants, int32_t capacity)
 {
     int32_t n = 0;
-    for (int fd = 0; poll->changed_count > 0 && fd < poll->capacity && n < capacity; fd++) {
+    for (int fd = 0; poll->changed_count > 0 && fd < poll->capacity && n < capacity;
+         fd++) {
         struct watch *watch = &poll->watches[fd];
         if (watch->changed) {
             watch->changed = false;

@@ -33,8 +33,8 @@ static int fill(struct nd_reactor *reactor)
     reactor->outboxes = calloc(engine->options.reactors, sizeof(*reactor->outboxes));
     reactor->cache = nd_cache_new(engine->index, &engine->key);
     reactor->poll = nd_poll_open();
-    if (reactor->slab == NULL || reactor->scratch == NULL || reactor->outboxes == NULL ||
-        reactor->cache == NULL || reactor->poll == NULL) {
+    if (reactor->slab == NULL || reactor->scratch == NULL ||
+        reactor->outboxes == NULL || reactor->cache == NULL || reactor->poll == NULL) {
         return ND_ENOMEM;
     }
     reactor->random = nd_hash_u64(&engine->key, reactor->index) | 1;
@@ -90,23 +90,9 @@ static void dispose_pages(struct nd_page *page)
 
 static void bury(struct nd_reactor *reactor, uint32_t budget);
 
-static void close_listeners(struct nd_reactor *reactor)
-{
-    while (reactor->listeners != NULL) {
-        struct nd_listener *listener = reactor->listeners;
-        reactor->listeners = listener->next;
-        if (!nd_timer_is_running(&reactor->accept_pause)) {
-            nd_poll_forget(reactor->poll, listener->fd);
-        }
-        nd_sys_close(listener->fd);
-        free(listener);
-    }
-    nd_timer_stop(&reactor->accept, &reactor->accept_pause);
-}
-
 void nd_reactor_close_all(struct nd_reactor *reactor)
 {
-    close_listeners(reactor);
+    nd_listeners_close(reactor);
     reactor->ready_first = reactor->ready_last = NULL;
     reactor->dirty_first = reactor->dirty_last = NULL;
     while (reactor->conns.used > 0 || reactor->graveyard != NULL) {
@@ -127,8 +113,8 @@ void nd_reactor_free(struct nd_reactor *reactor)
     if (reactor->poll != NULL) {
         nd_poll_close(reactor->poll);
     }
-    for (uint32_t i = 0; reactor->outboxes != NULL && i < reactor->engine->options.reactors;
-         i++) {
+    for (uint32_t i = 0;
+         reactor->outboxes != NULL && i < reactor->engine->options.reactors; i++) {
         dispose_pages(reactor->outboxes[i].first);
     }
     dispose_pages(nd_inbox_take(&reactor->inbox));
@@ -183,99 +169,6 @@ uint32_t nd_reactor_random(struct nd_reactor *reactor, uint32_t below)
     return (uint32_t)(((x * 0x2545F4914F6CDD1DULL >> 32) * below) >> 32);
 }
 
-/* ---- accept and dealing ---- */
-
-static void adopt(struct nd_reactor *reactor, int fd, uint64_t cid, bool is_surplus)
-{
-    struct nd_conn *conn;
-    if (nd_conn_adopt(reactor, fd, cid, &conn) != ND_OK) {
-        atomic_fetch_sub(&reactor->engine->connections, !is_surplus);
-    } else if (is_surplus) {
-        conn->is_surplus = true;
-        nd_conn_fail(conn, ND_LIT("maximum connections exceeded"));
-    } else {
-        /* Bytes that came before we asked have made no edge of their own. */
-        nd_reactor_add_ready(reactor, conn);
-    }
-}
-
-/* Gives the connection its id, and with it its owner. */
-static void deal(struct nd_reactor *reactor, int fd)
-{
-    struct nd_engine *engine = reactor->engine;
-    uint64_t cid = nd_engine_next_cid(engine);
-    uint32_t owner = (uint32_t)(cid % engine->options.reactors);
-    uint64_t open = atomic_fetch_add(&engine->connections, 1) + 1;
-    uint32_t max = engine->options.max_connections;
-    bool is_surplus = max > 0 && open > max;
-    atomic_fetch_sub(&engine->connections, is_surplus);
-    atomic_fetch_add_explicit(&engine->total_connections, 1, memory_order_relaxed);
-    if (owner == reactor->index) {
-        adopt(reactor, fd, cid, is_surplus);
-        return;
-    }
-    struct nd_mail_socket *mail =
-        nd_outbox_push(&reactor->outboxes[owner], ND_MAIL_ADOPT, sizeof(*mail));
-    if (mail == NULL) {
-        atomic_fetch_sub(&engine->connections, !is_surplus);
-        nd_sys_close(fd);
-        return;
-    }
-    mail->cid = cid;
-    mail->fd = fd;
-    mail->is_surplus = is_surplus;
-}
-
-static void pause_accepting(struct nd_reactor *reactor)
-{
-    for (struct nd_listener *l = reactor->listeners; l != NULL; l = l->next) {
-        nd_poll_forget(reactor->poll, l->fd);
-    }
-    nd_timer_start(&reactor->accept, &reactor->accept_pause, reactor->now_ms);
-}
-
-static void resume_accepting(struct nd_reactor *reactor)
-{
-    for (struct nd_listener *l = reactor->listeners; l != NULL; l = l->next) {
-        nd_poll_add_level(reactor->poll, l->fd, l);
-    }
-}
-
-/* The listener is level-triggered: what is left for the next turn is reported again. */
-static void accept_some(struct nd_reactor *reactor, struct nd_listener *listener)
-{
-    for (int i = 0; i < ND_ACCEPT_BATCH; i++) {
-        if (atomic_load(&reactor->engine->unanswered) >= ND_CONNECTS_MAX) {
-            pause_accepting(reactor);
-            return;
-        }
-        int fd = nd_sys_accept(listener->fd);
-        if (fd >= 0) {
-            deal(reactor, fd);
-        } else if (nd_sys_is_shortage(fd)) {
-            pause_accepting(reactor);
-            return;
-        } else if (fd == ND_AGAIN) {
-            return;
-        }
-    }
-}
-
-static void listen_on(struct nd_reactor *reactor, int fd)
-{
-    struct nd_listener *listener = malloc(sizeof(*listener));
-    if (listener == NULL || nd_sys_prepare_socket(fd) != 0) {
-        free(listener);
-        nd_sys_close(fd);
-        return;
-    }
-    *listener = (struct nd_listener){ND_SOURCE_LISTENER, fd, reactor->listeners};
-    reactor->listeners = listener;
-    if (!nd_timer_is_running(&reactor->accept_pause)) {
-        nd_poll_add_level(reactor->poll, fd, listener);
-    }
-}
-
 /* ---- collect ---- */
 
 static void on_answer(struct nd_reactor *reactor, const struct nd_mail_answer *mail)
@@ -291,7 +184,8 @@ static void on_answer(struct nd_reactor *reactor, const struct nd_mail_answer *m
         nd_client_admit(conn, mail->has_note, mail->options, first);
         break;
     case ND_MAIL_REFUSE:
-        nd_client_refuse(conn, first, nd_slice(text + mail->text_len, mail->reason_len));
+        nd_client_refuse(conn, first,
+                         nd_slice(text + mail->text_len, mail->reason_len));
         break;
     default:
         nd_conn_drain(conn);
@@ -306,10 +200,10 @@ static void open_parcel(struct nd_reactor *reactor, struct nd_parcel *parcel)
         nd_deliver_mail(reactor, parcel);
         break;
     case ND_MAIL_LISTEN:
-        listen_on(reactor, mail->fd);
+        nd_listener_open(reactor, mail->fd);
         break;
     case ND_MAIL_ADOPT:
-        adopt(reactor, mail->fd, mail->cid, mail->is_surplus);
+        nd_listener_adopt(reactor, mail->fd, mail->cid, mail->is_surplus);
         break;
     case ND_MAIL_ADMIT:
     case ND_MAIL_REFUSE:
@@ -353,7 +247,7 @@ static void note_event(struct nd_reactor *reactor, const struct nd_poll_event *e
         nd_bell_clear(&reactor->inbox.bell);
         break;
     case ND_SOURCE_LISTENER:
-        accept_some(reactor, event->who);
+        nd_listener_accept(reactor, event->who);
         break;
     case ND_SOURCE_CONN: {
         struct nd_conn *conn = event->who;
@@ -397,11 +291,11 @@ static void expire(struct nd_reactor *reactor)
         size_t list, timer;
         void (*expired)(struct nd_conn *conn);
     } kinds[] = {
-#define KIND(list, timer, function)                                                    \
+#define KIND(list, timer, function) \
     {offsetof(struct nd_reactor, list), offsetof(struct nd_conn, timer), function}
-        KIND(auth, phase, nd_client_on_auth),  KIND(admit, phase, nd_client_on_auth),
-        KIND(linger, phase, nd_conn_close),    KIND(ping, ping, nd_client_on_ping),
-        KIND(owed, owed, nd_conn_on_owed),     KIND(heavy, heavy, nd_brake_on_heavy),
+        KIND(auth, phase, nd_client_on_auth), KIND(admit, phase, nd_client_on_auth),
+        KIND(linger, phase, nd_conn_close),   KIND(ping, ping, nd_client_on_ping),
+        KIND(owed, owed, nd_conn_on_owed),    KIND(heavy, heavy, nd_brake_on_heavy),
         KIND(pace, pace, nd_brake_on_pace),
 #undef KIND
     };
@@ -413,7 +307,7 @@ static void expire(struct nd_reactor *reactor)
         }
     }
     if (nd_timers_take_due(&reactor->accept, reactor->now_ms) != NULL) {
-        resume_accepting(reactor);
+        nd_listeners_resume(reactor);
     }
 }
 
@@ -456,9 +350,9 @@ static void bury(struct nd_reactor *reactor, uint32_t budget)
 
 static int64_t until_due(const struct nd_reactor *reactor)
 {
-    const struct nd_timers *lists[] = {&reactor->auth,   &reactor->admit, &reactor->linger,
-                                       &reactor->ping,   &reactor->owed,  &reactor->heavy,
-                                       &reactor->pace,   &reactor->accept};
+    const struct nd_timers *lists[] = {
+        &reactor->auth, &reactor->admit, &reactor->linger, &reactor->ping,
+        &reactor->owed, &reactor->heavy, &reactor->pace,   &reactor->accept};
     uint64_t due_ms = reactor->is_stopping ? reactor->stop_by_ms : UINT64_MAX;
     bool may_read = reactor->ready_first != NULL && !reactor->is_stopping;
     if (may_read || reactor->dirty_first != NULL || reactor->graveyard != NULL ||
@@ -482,7 +376,8 @@ static void publish_cache_counts(struct nd_reactor *reactor)
     nd_cache_count(reactor->cache, &counts);
     atomic_store_explicit(&reactor->tally.cache_entries, counts.entries,
                           memory_order_relaxed);
-    atomic_store_explicit(&reactor->tally.cache_hits, counts.hits, memory_order_relaxed);
+    atomic_store_explicit(&reactor->tally.cache_hits, counts.hits,
+                          memory_order_relaxed);
     atomic_store_explicit(&reactor->tally.cache_misses, counts.misses,
                           memory_order_relaxed);
 }
@@ -497,7 +392,7 @@ static void stop_step(struct nd_reactor *reactor)
     if (!reactor->is_stopping) {
         reactor->is_stopping = true;
         reactor->stop_by_ms = reactor->now_ms + ND_STOP_MS;
-        close_listeners(reactor);
+        nd_listeners_close(reactor);
         nd_reactor_post(reactor);
         if (atomic_fetch_add(&engine->quiet, 1) + 1 == engine->options.reactors) {
             for (uint32_t i = 0; i < engine->options.reactors; i++) {
@@ -527,7 +422,8 @@ static void wait_for_events(struct nd_reactor *reactor, int64_t timeout_ms,
         nd_cache_sweep(reactor->cache, SWEEP_SLICE);
         publish_cache_counts(reactor);
     }
-    int count = nd_poll_wait(reactor->poll, may_sleep ? timeout_ms : 0, reactor->events);
+    int count =
+        nd_poll_wait(reactor->poll, may_sleep ? timeout_ms : 0, reactor->events);
     if (may_sleep) {
         nd_inbox_wake(&reactor->inbox);
     }

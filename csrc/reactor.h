@@ -18,6 +18,7 @@
 
 #include "conn.h"
 #include "engine.h"
+#include "listener.h"
 #include "mailbox.h"
 #include "match.h"
 #include "mem.h"
@@ -57,12 +58,6 @@ struct nd_mail_relief {
     const struct nd_gate *gate; /* compared, never followed */
 };
 
-struct nd_listener {
-    enum nd_source source; /* must be first */
-    int fd;
-    struct nd_listener *next;
-};
-
 /* Written by the owner only, read by anyone: plain numbers that may be a little old. */
 struct nd_tally {
     _Atomic uint64_t in_msgs, in_bytes, out_msgs, out_bytes;
@@ -72,9 +67,9 @@ struct nd_tally {
 
 static inline void nd_tally_add(_Atomic uint64_t *number, uint64_t n)
 {
-    atomic_store_explicit(
-        number, atomic_load_explicit(number, memory_order_relaxed) + n,
-        memory_order_relaxed);
+    atomic_store_explicit(number,
+                          atomic_load_explicit(number, memory_order_relaxed) + n,
+                          memory_order_relaxed);
 }
 
 struct nd_reactor {
@@ -82,16 +77,16 @@ struct nd_reactor {
     uint32_t index;
     bool is_stopping;
     bool is_ended;
-    uint64_t now_ms;  /* of this turn */
+    uint64_t now_ms; /* of this turn */
     uint64_t stop_by_ms;
     struct nd_conn *actor; /* whose operation is running; NULL = mail */
 
-    struct nd_blob *slab;  /* the read buffer, lent to one connection at a time */
-    uint8_t *scratch;      /* room for one control line: a publisher's, respelled */
-    uint8_t *bare_line;    /* and for one more: without the header's size */
+    struct nd_blob *slab; /* the read buffer, lent to one connection at a time */
+    uint8_t *scratch;     /* room for one control line: a publisher's, respelled */
+    uint8_t *bare_line;   /* and for one more: without the header's size */
     struct nd_pool pool;
     struct nd_cache *cache;
-    uint64_t random;       /* state of a generator for queue picks */
+    uint64_t random;            /* state of a generator for queue picks */
     struct nd_outbox *outboxes; /* one for each reactor; our own stays empty */
 
     struct nd_conn *ready_first, *ready_last;
@@ -130,7 +125,8 @@ void nd_reactor_flush(struct nd_reactor *reactor);
 
 void nd_reactor_add_ready(struct nd_reactor *reactor, struct nd_conn *conn);
 
-static inline void nd_reactor_add_dirty(struct nd_reactor *reactor, struct nd_conn *conn)
+static inline void nd_reactor_add_dirty(struct nd_reactor *reactor,
+                                        struct nd_conn *conn)
 {
     if (!conn->is_dirty) {
         conn->is_dirty = true;

@@ -19,6 +19,9 @@ static int init(struct nd_sublist *list, const struct nd_hash_key *key)
     int rc = nd_trie_init(&list->patterns, key);
     if (rc != 0)
         return rc;
+    list->literals.pantry = &list->pantry;
+    list->patterns.edges.pantry = &list->pantry;
+    list->teams.table.pantry = &list->pantry;
     rc = nd_rwlock_init(&list->lock);
     if (rc != 0)
         nd_trie_fini(&list->patterns);
@@ -69,6 +72,7 @@ void nd_sublist_free(struct nd_sublist *list)
     nd_hash_fini(&list->literals);
     nd_hash_fini(&list->patterns.edges);
     nd_hash_fini(&list->teams.table);
+    nd_pantry_fini(&list->pantry);
     nd_rwlock_fini(&list->lock);
     free(list);
 }
@@ -229,6 +233,45 @@ static int seat(struct nd_sublist *list, struct draft *draft, struct nd_sub *sub
     return 0;
 }
 
+/* One attempt under the lock, for which *fresh* brings blocks. Sets *wanted* to those
+ * that are missing now: to seat *sub* if it failed, to let a table grow if it did not.
+ */
+static int try_seat(struct nd_sublist *list, struct draft *draft, struct nd_sub *sub,
+                    struct nd_pantry *fresh, uint32_t *wanted)
+{
+    nd_rwlock_write(&list->lock);
+    nd_pantry_fill(&list->pantry, fresh);
+    int rc = seat(list, draft, sub);
+    *wanted = list->pantry.wanted;
+    list->pantry.wanted = 0;
+    nd_rwlock_unlock(&list->lock);
+    nd_pantry_fini(fresh);
+    return rc;
+}
+
+static void supply(struct nd_sublist *list, uint32_t wanted)
+{
+    struct nd_pantry fresh;
+    if (nd_pantry_make(&fresh, wanted) != 0)
+        return; /* the table grows another time */
+    nd_rwlock_write(&list->lock);
+    nd_pantry_fill(&list->pantry, &fresh);
+    nd_rwlock_unlock(&list->lock);
+    nd_pantry_fini(&fresh);
+}
+
+static int insert(struct nd_sublist *list, struct draft *draft, struct nd_sub *sub)
+{
+    struct nd_pantry fresh = {.wanted = 0};
+    uint32_t wanted;
+    int rc = try_seat(list, draft, sub, &fresh, &wanted);
+    while (rc != 0 && nd_pantry_make(&fresh, wanted) == 0)
+        rc = try_seat(list, draft, sub, &fresh, &wanted);
+    if (rc == 0 && wanted != 0)
+        supply(list, wanted);
+    return rc;
+}
+
 int nd_sublist_insert(struct nd_sublist *list, struct nd_sub *sub,
                       struct nd_slice subject)
 {
@@ -236,9 +279,7 @@ int nd_sublist_insert(struct nd_sublist *list, struct nd_sub *sub,
     int rc = draft_init(&draft, list, sub, subject);
     if (rc == 0) {
         nd_sub_retain(sub);
-        nd_rwlock_write(&list->lock);
-        rc = seat(list, &draft, sub);
-        nd_rwlock_unlock(&list->lock);
+        rc = insert(list, &draft, sub);
         if (rc != 0)
             nd_sub_release(sub);
     }
@@ -248,8 +289,7 @@ int nd_sublist_insert(struct nd_sublist *list, struct nd_sub *sub,
 
 /* ---- removal ---- */
 
-static void close_place(struct nd_sublist *list, struct nd_place *place,
-                        struct nd_hash_link **trash)
+static void close_place(struct nd_sublist *list, struct nd_place *place)
 {
     struct nd_node *node = place->node;
     list->counts.places--;
@@ -258,24 +298,23 @@ static void close_place(struct nd_sublist *list, struct nd_place *place,
     } else {
         *(node->here == place ? &node->here : &node->rest) = NULL;
         atomic_fetch_sub_explicit(&list->patterns.patterns, 1, memory_order_relaxed);
-        nd_trie_prune(&list->patterns, node, trash);
+        nd_trie_prune(&list->patterns, node);
     }
-    nd_trash_push(trash, &place->link);
+    nd_pantry_drop(&list->pantry, place);
 }
 
-static bool unseat(struct nd_sublist *list, struct nd_sub *sub,
-                   struct nd_hash_link **trash)
+static bool unseat(struct nd_sublist *list, struct nd_sub *sub)
 {
     struct nd_place *place = sub->place;
     if (place == NULL)
         return false;
-    nd_place_drop(place, &list->teams, sub, trash);
+    nd_place_drop(place, &list->teams, sub);
     sub->place = NULL;
     list->counts.subscriptions--;
     list->counts.removes++;
     bump(list, place);
     if (nd_place_is_empty(place))
-        close_place(list, place, trash);
+        close_place(list, place);
     return true;
 }
 
@@ -289,13 +328,13 @@ static size_t remove_run(struct nd_sublist *list, struct nd_sub *const *subs,
                          size_t count)
 {
     struct nd_sub *out[REMOVE_RUN];
-    struct nd_hash_link *trash = NULL;
     size_t gone = 0;
     nd_rwlock_write(&list->lock);
     for (size_t i = 0; i < count; i++) {
-        if (unseat(list, subs[i], &trash))
+        if (unseat(list, subs[i]))
             out[gone++] = subs[i];
     }
+    void *trash = nd_pantry_take_trash(&list->pantry);
     nd_rwlock_unlock(&list->lock);
     nd_trash_free(trash);
     for (size_t i = 0; i < gone; i++)

@@ -31,6 +31,7 @@ struct nd_sublist {
     struct nd_hash literals;               /* struct nd_place */
     struct nd_trie patterns;
     struct nd_teams teams;
+    struct nd_pantry pantry;         /* of the four above, and of all rows */
     struct nd_sublist_counts counts; /* nodes are counted by the trie */
     struct nd_hash_key key;
     uint32_t reactors;

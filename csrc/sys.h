@@ -14,7 +14,7 @@
 
 enum { ND_AGAIN = -11, ND_ADDRESS_SIZE = 64 };
 
-uint64_t nd_sys_now_ms(void);   /* monotonic */
+uint64_t nd_sys_now_ms(void); /* monotonic */
 int nd_sys_random(void *to, size_t len);
 int nd_sys_pid(void);
 
@@ -40,9 +40,9 @@ void nd_rwlock_unlock(nd_rwlock *lock);
 
 /* ---- sockets ---- */
 
-int nd_sys_accept(int listener);    /* a descriptor, or -errno */
-bool nd_sys_is_shortage(int rc);    /* of descriptors or memory: try again later */
-int nd_sys_prepare_socket(int fd);  /* non-blocking, without Nagle where it has it */
+int nd_sys_accept(int listener);   /* a descriptor, or -errno */
+bool nd_sys_is_shortage(int rc);   /* of descriptors or memory: try again later */
+int nd_sys_prepare_socket(int fd); /* non-blocking, without Nagle where it has it */
 
 /* The peer, as "1.2.3.4:5678" or "::1:5678"; returns the length of the address part.
  * A peer without an address (a Unix socket) is ":0". */
@@ -50,7 +50,8 @@ size_t nd_sys_peer(int fd, char text[ND_ADDRESS_SIZE]);
 
 int64_t nd_sys_readv(int fd, const struct iovec *iov, int count);
 int64_t nd_sys_writev(int fd, const struct iovec *iov, int count);
-int64_t nd_sys_unsent(int fd); /* bytes the kernel still holds for the peer, or -errno */
+int64_t
+nd_sys_unsent(int fd); /* bytes the kernel still holds for the peer, or -errno */
 void nd_sys_shutdown_write(int fd);
 void nd_sys_close(int fd);
 

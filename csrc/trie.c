@@ -105,26 +105,25 @@ static struct nd_node *child_like(const struct nd_trie *trie,
 
 struct nd_node *nd_trie_reach(struct nd_trie *trie, struct nd_hash_link **spares)
 {
-    struct nd_hash_link *left = NULL;
     struct nd_node *node = trie->root;
     while (*spares != NULL) {
         struct nd_node *spare = nd_container(*spares, struct nd_node, link);
-        *spares = spare->link.next;
         struct nd_node *child = child_like(trie, node, spare);
-        if (child == NULL)
-            join(trie, node, child = spare);
-        else
-            nd_trash_push(&left, &spare->link);
+        if (child == NULL) {
+            *spares = spare->link.next;
+            join(trie, node, spare);
+            child = spare;
+        } else {
+            spares = &spare->link.next;
+        }
         node = child;
     }
-    *spares = left;
     return node;
 }
 
 /* ---- removal ---- */
 
-void nd_trie_prune(struct nd_trie *trie, struct nd_node *node,
-                   struct nd_hash_link **trash)
+void nd_trie_prune(struct nd_trie *trie, struct nd_node *node)
 {
     while (node->parent != NULL && nd_node_is_empty(node)) {
         struct nd_node *parent = node->parent;
@@ -135,7 +134,7 @@ void nd_trie_prune(struct nd_trie *trie, struct nd_node *node,
             nd_hash_remove(&trie->edges, &node->link);
         }
         trie->nodes--;
-        nd_trash_push(trash, &node->link);
+        nd_pantry_drop(trie->edges.pantry, node);
         node = parent;
     }
 }

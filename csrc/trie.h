@@ -67,12 +67,12 @@ int nd_trie_spares(const struct nd_trie *trie, struct nd_slice pattern,
                    struct nd_hash_link **spares, bool *is_rest);
 
 /* The node at the end of the pattern for which *spares were made. Uses those that are
- * missing in the trie and leaves the others in *spares. */
+ * missing in the trie and leaves the others in *spares, in their order. */
 struct nd_node *nd_trie_reach(struct nd_trie *trie, struct nd_hash_link **spares);
 
-/* Takes out *node* and its parents, as far as nothing needs them. */
-void nd_trie_prune(struct nd_trie *trie, struct nd_node *node,
-                   struct nd_hash_link **trash);
+/* Takes out *node* and its parents, as far as nothing needs them, and drops them into
+ * the pantry of the edges. */
+void nd_trie_prune(struct nd_trie *trie, struct nd_node *node);
 
 struct nd_node *nd_trie_child(const struct nd_trie *trie, const struct nd_node *parent,
                               const struct nd_token *token);

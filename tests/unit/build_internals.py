@@ -35,6 +35,8 @@ CSRC = HERE.parent.parent / "csrc"
 PLAIN_FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-fPIC"]
 DEBUG_FLAGS = ["-O1", "-g", "-UNDEBUG"]
 STRICT_FLAGS = ["-Wall", "-Wextra", "-Wshadow", "-Werror"]
+# What internals_engine.c takes over, to count it and to make it fail.
+WRAPPED = ["malloc", "calloc", "realloc", "posix_memalign", "free"]
 # From nd.h, which has too much C in it for cffi; every internals_*.h may use it.
 BASE = "struct nd_slice { const uint8_t *ptr; size_t len; };"
 
@@ -58,6 +60,11 @@ def sanitize_flags() -> list[str]:
 
 def compiler() -> list[str]:
     return shlex.split(os.getenv("CC", "cc"))
+
+
+def wrap_flags() -> list[str]:
+    has_wrappers = not only() or "engine" in only()
+    return [f"-Wl,--wrap={name}" for name in WRAPPED if has_wrappers]
 
 
 def poller() -> str:
@@ -157,7 +164,7 @@ def build() -> Path:
         if is_older(module, objects):
             fresh = module.with_suffix(".new")
             linker = [*compiler(), "-shared", "-pthread", *sanitize_flags()]
-            run([*linker, *map(str, objects), "-o", str(fresh)])
+            run([*linker, *wrap_flags(), *map(str, objects), "-o", str(fresh)])
             os.replace(fresh, module)
     return module
 

@@ -11,8 +11,18 @@ struct nd_tiers {
     uint32_t count;
     ...;
 };
-int nd_tiers_push(struct nd_tiers *row, void *entry);
-void *nd_tiers_pop(struct nd_tiers *row);
+struct nd_pantry {
+    void *spare[30];
+    uint32_t wanted;
+    void *trash;
+};
+int nd_tiers_push(struct nd_tiers *row, void *entry, struct nd_pantry *pantry);
+void *nd_tiers_pop(struct nd_tiers *row, struct nd_pantry *pantry);
+void *nd_pantry_take_trash(struct nd_pantry *pantry);
+void nd_trash_free(void *trash);
+int nd_pantry_make(struct nd_pantry *fresh, uint32_t wanted);
+void nd_pantry_fill(struct nd_pantry *pantry, struct nd_pantry *fresh);
+void nd_pantry_fini(struct nd_pantry *pantry);
 void nd_tiers_fini(struct nd_tiers *row);
 void *nd_tiers_get(const struct nd_tiers *row, uint32_t index);
 
@@ -24,6 +34,7 @@ struct nd_hash {
     struct nd_tiers buckets;
     uint32_t top;
     size_t used;
+    ...;
 };
 void nd_hash_init(struct nd_hash *table);
 void nd_hash_fini(struct nd_hash *table);

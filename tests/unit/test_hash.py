@@ -135,18 +135,55 @@ def test_table_empties_by_any(table: Table) -> None:
     assert table.c.used == 0
 
 
-def test_tiers_keep_their_entries(internals: Internals) -> None:
+def address(ffi: Any, pointer: Any) -> int:
+    return int(ffi.cast("uintptr_t", pointer))
+
+
+@pytest.mark.parametrize("has_pantry", [False, True])
+def test_tiers_keep_their_entries(internals: Internals, has_pantry: bool) -> None:
     ffi, lib = internals
     row = ffi.new("struct nd_tiers *")
+    pantry = ffi.new("struct nd_pantry *") if has_pantry else ffi.NULL
     chance = random.Random(2)
     model: list[int] = []
     for goal in (1, 2, 1, 9, 300, 7, 33, 0, 17, 0):
         while len(model) < goal:
-            model.append(chance.randrange(1, 1 << 40))
-            assert lib.nd_tiers_push(row, ffi.cast("void *", model[-1])) == 0
+            entry = chance.randrange(1, 1 << 40)
+            if lib.nd_tiers_push(row, ffi.cast("void *", entry), pantry):
+                fill(ffi, lib, pantry)
+                continue
+            model.append(entry)
         while len(model) > goal:
-            assert int(ffi.cast("uintptr_t", lib.nd_tiers_pop(row))) == model.pop()
-        read = [lib.nd_tiers_get(row, i) for i in range(row.count)]
-        assert [int(ffi.cast("uintptr_t", entry)) for entry in read] == model
+            assert address(ffi, lib.nd_tiers_pop(row, pantry)) == model.pop()
+        read = [address(ffi, lib.nd_tiers_get(row, i)) for i in range(row.count)]
+        assert read == model
         assert (row.tier_count == 0) == (goal <= 1)
     lib.nd_tiers_fini(row)
+    if has_pantry:
+        assert pantry.trash != ffi.NULL
+        lib.nd_trash_free(lib.nd_pantry_take_trash(pantry))
+        assert pantry.trash == ffi.NULL
+
+
+def fill(ffi: Any, lib: Any, pantry: Any) -> None:
+    """What the index does after its lock."""
+    fresh = ffi.new("struct nd_pantry *")
+    assert pantry.wanted != 0
+    assert lib.nd_pantry_make(fresh, pantry.wanted) == 0
+    pantry.wanted = 0
+    lib.nd_pantry_fill(pantry, fresh)
+    assert all(block == ffi.NULL for block in fresh.spare)
+
+
+def test_pantry_keeps_one_block_of_a_kind(internals: Internals) -> None:
+    ffi, lib = internals
+    pantry, fresh = ffi.new("struct nd_pantry *"), ffi.new("struct nd_pantry *")
+    for wanted, left in [(0b101, 0), (0b110, 0b100)]:
+        assert lib.nd_pantry_make(fresh, wanted) == 0
+        lib.nd_pantry_fill(pantry, fresh)
+        assert [i for i in range(30) if fresh.spare[i] != ffi.NULL] == [
+            i for i in range(30) if left >> i & 1
+        ]
+        lib.nd_pantry_fini(fresh)
+    assert [i for i in range(30) if pantry.spare[i] != ffi.NULL] == [0, 1, 2]
+    lib.nd_pantry_fini(pantry)

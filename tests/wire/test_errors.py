@@ -354,3 +354,16 @@ def test_close_of_one_leaves_others_alone(target: Target) -> None:
     for peer in peers:
         peer.send(PING)
         peer.expect(PONG)
+
+
+@pytest.mark.ours("it closes while bytes are unread, and the kernel resets")
+def test_error_is_not_lost_to_a_reset(target: Target) -> None:
+    """The rest of a refused payload is on its way: it is thrown away for a moment, so
+    that the client reads the error and then an end, not a reset."""
+    for line, want in ((b"PUB foo 2000000\r\n", PAYLOAD), (b"FOO\r\n", PAIR)):
+        peer = target.client()
+        peer.send(line + b"x" * 100_000)
+        peer.expect(want)
+        peer.send(b"x" * 50_000)
+        peer.expect_closed()
+        assert not peer.was_reset

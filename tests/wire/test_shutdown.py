@@ -64,11 +64,12 @@ def test_accepted_messages_are_flushed(
     spawn: Spawn, pool: ThreadPoolExecutor, threads: int
 ) -> None:
     """What a PONG has confirmed reaches a subscriber that reads."""
-    target = spawn(threads=threads)
+    target = spawn(threads=threads, max_pending_size=64 * MIB, write_deadline=60)
     late = target.client(window=4096)
     late.send(SUBSCRIBE)
     late.expect_silence_until_pong()
-    total = Flood(target.client(), pool, most=4 * MIB // SIZE).finish()
+    total = Flood(target.client(), pool, most=6 * MIB // SIZE).finish()
+    assert late.server_side()[1] < 5 * MIB, "nothing was left to flush"
     target.handle.child.send_signal(signal.SIGTERM)
     reader = Reader(late)
     reader.drain()

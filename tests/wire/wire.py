@@ -99,6 +99,7 @@ class Peer:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.buffer = bytearray()
             self.ended = False
+            self.was_reset = False
             self.info: dict[str, Any] = self.expect_info() if greet else {}
         except BaseException:
             self.socket.close()
@@ -152,6 +153,7 @@ class Peer:
         except TimeoutError:
             return False
         except ConnectionError:
+            self.was_reset = True
             data = b""
         self.ended = not data
         self.buffer += data
