@@ -1,7 +1,7 @@
 /* A look into a running engine, and memory that fails when it is told to.
  *
- * The linker sends the module's malloc, calloc, realloc, posix_memalign and free here.
- * What libc allocates for itself does not pass.
+ * The linker sends the module's calls of malloc and its kin here. What libc allocates
+ * for itself does not pass.
  */
 #include <errno.h>
 #include <execinfo.h>
@@ -76,6 +76,7 @@ void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *block, size_t size);
 int __real_posix_memalign(void **block, size_t alignment, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
 void __real_free(void *block);
 
 static bool is_refused(void)
@@ -112,6 +113,11 @@ void *__wrap_realloc(void *block, size_t size)
     }
     void *moved = __real_realloc(block, size);
     return block == NULL ? counted(moved) : moved;
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return is_refused() ? NULL : counted(__real_aligned_alloc(alignment, size));
 }
 
 int __wrap_posix_memalign(void **block, size_t alignment, size_t size)

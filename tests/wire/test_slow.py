@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,9 +30,14 @@ def subscriber(target: Target, window: int = 0) -> Peer:
 
 @pytest.mark.parametrize("count", [1, 8])
 def test_stalled_beside_healthy(
-    serve: Serve, pool: ThreadPoolExecutor, threads: int, count: int
+    serve: Serve,
+    pool: ThreadPoolExecutor,
+    caplog: pytest.LogCaptureFixture,
+    threads: int,
+    count: int,
 ) -> None:
     """The stalled are cut without a word; healthy reader and publisher go on."""
+    caplog.set_level(logging.INFO)
     target = serve(threads=threads, write_deadline=DEADLINE)
     stalled = [subscriber(target, window=4096) for _ in range(count)]
     healthy = Reader(subscriber(target))
@@ -48,6 +54,7 @@ def test_stalled_beside_healthy(
     assert flood.gap < GAP
     assert DEADLINE * 0.9 < took < DEADLINE + 2 * SLOW
     assert target.handle.stats().slow_consumers == count
+    assert caplog.text.count("Slow Consumer Detected") == count
     for peer in stalled:
         wait_until(peer.is_cut, "the end of a slow consumer")
         Reader(peer).drain()
