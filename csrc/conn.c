@@ -244,11 +244,6 @@ void nd_conn_resume(struct nd_conn *conn)
 static void on_blocked(struct nd_conn *conn)
 {
     struct nd_reactor *reactor = conn->owner;
-    if (!nd_blob_is_sole(reactor->slab) &&
-        nd_outbuf_settle(&conn->out, reactor->slab) != ND_OK) {
-        nd_conn_close(conn);
-        return;
-    }
     if (!nd_timer_is_running(&conn->owed)) {
         nd_timer_start(&reactor->owed, &conn->owed, reactor->now_ms);
         conn->progress_ms = reactor->now_ms;
@@ -305,10 +300,13 @@ void nd_conn_flush(struct nd_conn *conn)
         conn->is_blocked = sent < asked;
         budget -= sent;
     }
-    if (conn->is_blocked) {
-        on_blocked(conn);
-    } else if (conn->out.pending == 0) {
+    if (conn->out.pending == 0) {
         on_written(conn);
+    } else if (!nd_blob_is_sole(reactor->slab) &&
+               nd_outbuf_settle(&conn->out, reactor->slab) != ND_OK) {
+        nd_conn_close(conn); /* the slab is needed for the next read */
+    } else if (conn->is_blocked) {
+        on_blocked(conn);
     } else {
         nd_reactor_add_dirty(reactor, conn);
     }

@@ -278,6 +278,7 @@ static void read_ready(struct nd_reactor *reactor)
             /* Large payloads are owed straight out of the read buffer. */
             nd_reactor_post(reactor);
             nd_reactor_flush(reactor);
+            assert(nd_blob_is_sole(reactor->slab));
         }
         if (nd_conn_read(conn)) {
             nd_reactor_add_ready(reactor, conn);
