@@ -447,6 +447,7 @@ int64_t nd_reactor_turn(struct nd_reactor *reactor, int64_t timeout_ms,
     nd_reactor_post(reactor);
     nd_reactor_flush(reactor);
     bury(reactor, ND_BURY_SLICE);
+    nd_reactor_post(reactor); /* of those who are at ease now, or gone: see brake.h */
     if (is_stopping) {
         stop_step(reactor);
     }

@@ -40,7 +40,8 @@ struct nd_outbuf {
 };
 void nd_outbuf_init(struct nd_outbuf *out);
 void nd_outbuf_fini(struct nd_outbuf *out, struct nd_pool *pool);
-int nd_outbuf_append(struct nd_outbuf *out, struct nd_pool *pool, struct nd_slice bytes);
+int nd_outbuf_append(struct nd_outbuf *out, struct nd_pool *pool,
+                     struct nd_slice bytes);
 int nd_outbuf_append_ref(struct nd_outbuf *out, struct nd_blob *blob,
                          struct nd_slice bytes);
 uint8_t *nd_outbuf_room(const struct nd_outbuf *out, size_t len);

@@ -87,7 +87,8 @@ def test_parcels_arrive_as_they_were_sent(
 ) -> None:
     live = internals[1].nd_test_alloc_live()
     box = Box(internals)
-    sent, total = [], 0
+    sent: list[tuple[int, bytes]] = []
+    total = 0
     for batch in batches:
         for data in batch:
             box.push(len(sent), data)

@@ -149,7 +149,7 @@ def test_it_gives_what_it_was_given(
 def test_without_memory_it_only_needs_to_be_given_back(
     internals: Internals, lasting: bool
 ) -> None:
-    ffi, lib = internals
+    lib = internals[1]
     live = lib.nd_test_alloc_live()
     for nth in range(1, 12):
         buffer = Buffer(internals)

@@ -88,7 +88,9 @@ class Rig:
         self.peers: list[Peer] = []
         self.watched = [dict[int, int]() for _ in range(self.reactors)]
         self.is_external = self.ffi.string(self.lib.nd_poller_name()) == b"external"
-        self.engine = self.lib.nd_engine_new(self.ffi.new("struct nd_options *", wanted))
+        self.engine = self.lib.nd_engine_new(
+            self.ffi.new("struct nd_options *", wanted)
+        )
         if self.engine == self.ffi.NULL:
             raise MemoryError
 
@@ -156,7 +158,8 @@ class Rig:
     def turn(self, index: int = 0) -> int:
         """One turn of one reactor; ms until the next, -1 = none, or an ND_E code."""
         ready, count = self.ready(index) if self.is_external else (self.ffi.NULL, 0)
-        return self.lib.nd_reactor_step(self.engine, index, self.now, ready, count)
+        step = self.lib.nd_reactor_step
+        return int(step(self.engine, index, self.now, ready, count))
 
     def settle(self) -> int:
         """Turns of all reactors until nobody has work; ms until the next timer."""
@@ -206,7 +209,7 @@ class Rig:
     def logs(self) -> list[bytes]:
         return [e.text for e in self.events() if e.kind == self.lib.ND_EV_LOG]
 
-    def look(self, peer: Peer) -> Any | None:
+    def look(self, peer: Peer) -> Any:
         """The engine's side of *peer*; None if that is gone."""
         view = self.ffi.new("struct nd_test_conn *")
         found = self.lib.nd_test_conn_look(self.engine, peer.cid, view)
@@ -220,3 +223,205 @@ class Rig:
     def check(self) -> None:
         wrong = self.lib.nd_test_check(self.engine)
         assert wrong == self.ffi.NULL, self.ffi.string(wrong)
+
+
+# ---- turns ----
+
+
+@pytest.fixture
+def rig(internals: Internals) -> Iterator[Rig]:
+    with Rig(internals) as made:
+        yield made
+
+
+def loopback() -> tuple[socket.socket, socket.socket]:
+    """A TCP connection, client's end first: its buffers hold megabytes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return client, server
+
+
+def test_a_stranger_is_greeted(rig: Rig) -> None:
+    info = b'{"server_id":"x"'
+    assert rig.lib.nd_engine_set_info(rig.engine, info, len(info)) == 0
+    peer = rig.adopt()
+    rig.settle()
+    assert peer.read() == (b'INFO {"server_id":"x","client_id":1,"client_ip":""} \r\n')
+    assert rig.stats().connections == rig.stats().total_connections == 1
+
+
+def test_an_idle_reactor_has_nothing_due(rig: Rig) -> None:
+    assert rig.settle() == -1
+    rig.adopt()
+    assert rig.settle() == -1
+
+
+def test_time_zero_and_strange_indexes_are_refused(rig: Rig) -> None:
+    step = rig.lib.nd_reactor_step
+    assert step(rig.engine, 0, 0, rig.ffi.NULL, 0) == rig.lib.ND_EINVAL
+    assert step(rig.engine, 1, 5, rig.ffi.NULL, 0) == rig.lib.ND_EINVAL
+
+
+def test_the_next_timer_is_told(internals: Internals) -> None:
+    with Rig(internals, ping_interval_ms=700) as rig:
+        rig.adopt()
+        assert rig.settle() == 700
+        rig.now += 300
+        assert rig.settle() == 400
+        rig.now += 400
+        assert rig.turn() == 700
+
+
+@pytest.mark.parametrize("reactors", [1, 2, 3])
+@pytest.mark.parametrize("size", [3, 5000, 70_000])
+def test_a_message_goes_to_every_subscriber(
+    internals: Internals, reactors: int, size: int
+) -> None:
+    with Rig(internals, reactors=reactors) as rig:
+        peers = [rig.client() for _ in range(4)]
+        for peer in peers:
+            peer.send(b"SUB a.* 7\r\n")
+        rig.settle()
+        body = bytes(i % 256 for i in range(size))
+        peers[0].pump(b"PUB a.b re %d\r\n%s\r\n" % (size, body))
+        for _ in range(20):
+            rig.settle()
+            peers[0].pump(b"")
+        want = b"MSG a.b 7 re %d\r\n%s\r\n" % (size, body)
+        assert [peer.read() == want for peer in peers[1:]] == [True] * 3
+        assert peers[0].read() == b""
+        assert rig.stats().out_msgs == 3
+        rig.check()
+
+
+def test_pong_tells_that_all_before_it_is_posted(internals: Internals) -> None:
+    with Rig(internals, reactors=2) as rig:
+        first, publisher, subscriber = (rig.client() for _ in range(3))
+        assert (publisher.cid % 2, subscriber.cid % 2) == (0, 1)
+        subscriber.send(b"SUB a 1\r\n")
+        rig.settle()
+        publisher.send(b"PUB a 2\r\nhi\r\nPING\r\n")
+        rig.turn(0)
+        assert publisher.read() == b"PONG\r\n"
+        subscriber.send(b"PING\r\n")
+        rig.turn(1)
+        assert subscriber.read() == b"MSG a 1 2\r\nhi\r\nPONG\r\n"
+        assert first.read() == b""
+
+
+def test_mail_rings_for_who_steps(internals: Internals) -> None:
+    with Rig(internals, reactors=2) as rig:
+        publisher, subscriber = rig.client(), rig.client()
+        subscriber.send(b"SUB a 1\r\n")
+        rig.settle()
+        publisher.send(b"PUB a 2\r\nhi\r\n")
+        while rig.turn(1) == 0:
+            pass
+        if rig.is_external:
+            assert rig.ready(0)[1] == 1
+        assert rig.turn(0) == -1
+        assert subscriber.read() == b"MSG a 1 2\r\nhi\r\n"
+
+
+def test_who_has_more_to_read_waits_for_its_turn(rig: Rig) -> None:
+    busy, other = rig.client(), rig.client()
+    busy.pump(b"PING\r\n" * 30_000)
+    other.send(b"PING\r\n")
+    assert rig.turn() == 0
+    assert other.read() == b"PONG\r\n"
+    pongs = 0
+    for _ in range(100):
+        busy.pump(b"")
+        rig.settle()
+        pongs += busy.read().count(b"PONG")
+    assert pongs == 30_000
+
+
+def test_the_read_buffer_is_not_used_again_while_it_is_owed(
+    internals: Internals,
+) -> None:
+    """More than one flush takes is owed out of the read buffer, to a peer that is not
+    blocked, when the next connection is to be read."""
+    with Rig(internals, max_pending=64 * MIB) as rig:
+        subscriber = rig.adopt(pair=loopback())
+        publishers = [rig.client(), rig.client()]
+        subscriber.send(b"PING\r\n" + b"".join(b"SUB a %d\r\n" % i for i in range(60)))
+        rig.settle()
+        subscriber.read()
+        for digit, (peer, subject) in zip(
+            b"12", zip(publishers, [b"a", b"b"], strict=True), strict=True
+        ):
+            body = bytes([digit]) * 60_000
+            peer.send(b"PUB %s 60000\r\n%s\r\n" % (subject, body))
+        got = b""
+        for _ in range(200):
+            rig.turn()
+            got += subscriber.read()
+        assert got.count(b"MSG a ") == 60
+        assert got.count(b"1" * 60_000) == 60
+
+
+def test_closing_a_thousand_subscriptions_takes_several_turns(rig: Rig) -> None:
+    peer = rig.client()
+    for first in range(0, 5000, 500):
+        peer.send(
+            b"".join(b"SUB a.%d %d\r\n" % (i, i) for i in range(first, first + 500))
+        )
+        rig.settle()
+    assert rig.stats().subscriptions == 5000
+    peer.sock.close()
+    assert rig.turn() == 0
+    assert rig.look(peer) is None
+    assert rig.stats().connections == 0
+    assert 0 < rig.stats().subscriptions < 5000
+    rig.settle()
+    assert rig.stats().subscriptions == 0
+    rig.check()
+
+
+# ---- the end ----
+
+
+@pytest.mark.parametrize("reactors", [1, 2])
+def test_stop_ends_every_reactor(internals: Internals, reactors: int) -> None:
+    with Rig(internals, reactors=reactors) as rig:
+        peers = [rig.client() for _ in range(3)]
+        rig.lib.nd_stop(rig.engine)
+        for _ in range(3):
+            ends = [rig.turn(index) for index in range(reactors)]
+        assert ends == [rig.lib.ND_ESTATE] * reactors
+        assert [peer.read() for peer in peers] == [b""] * 3
+        assert all(peer.ended for peer in peers)
+
+
+def test_stop_delivers_what_was_accepted(internals: Internals) -> None:
+    with Rig(internals, reactors=2) as rig:
+        publisher, subscriber = rig.client(), rig.client()
+        subscriber.send(b"SUB a 1\r\n")
+        rig.settle()
+        publisher.send(b"PUB a 2\r\nhi\r\n")
+        rig.turn(1)
+        rig.lib.nd_stop(rig.engine)
+        for _ in range(3):
+            ends = [rig.turn(index) for index in (0, 1)]
+        assert subscriber.read() == b"MSG a 1 2\r\nhi\r\n"
+        assert ends == [rig.lib.ND_ESTATE] * 2
+
+
+def test_stop_waits_for_a_blocked_peer_only_so_long(rig: Rig) -> None:
+    subscriber, publisher = rig.client(snd=4096), rig.client()
+    subscriber.send(b"SUB a 1\r\n")
+    rig.settle()
+    for _ in range(20):
+        publisher.send(b"PUB a 5000\r\n" + bytes(5000) + b"\r\n")
+        rig.settle()
+    assert rig.look(subscriber).is_blocked
+    rig.lib.nd_stop(rig.engine)
+    began = rig.now
+    while (due := rig.turn()) >= 0:
+        assert due <= rig.lib.ND_STOP_MS
+        rig.now += due
+    assert due == rig.lib.ND_ESTATE
+    assert rig.now - began == rig.lib.ND_STOP_MS

@@ -31,7 +31,7 @@ def test_descriptors_run_out(spawn: Callable[..., Target], threads: int) -> None
 
     def has_run_out() -> bool:
         served[:] = [peer for peer in asked if greeted(peer)]
-        return target.handle.descriptors() == NOFILE
+        return bool(target.handle.descriptors() == NOFILE)
 
     try:
         wait_until(has_run_out, "the last descriptor")

@@ -34,7 +34,7 @@ def fatal(name: str, sent: bytes, want: bytes, *, ours: str = "") -> Any:
     return pytest.param(sent, want, id=name, marks=marks)
 
 
-def table(*rows: Any) -> Any:
+def table(*rows: Any) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("sent", "want"), rows)
 
 
@@ -79,8 +79,7 @@ def test_unknown_operation_with_headers(
     target.talk(sent, want, hello=HEADERS, closed=True)
 
 
-WORDS = (b"CONNECT", b"INFO", b"PING", b"PONG", b"+OK", b"-ERR ", b"SUB ", b"UNSUB ")
-WORDS += (b"PUB ", b"HPUB ")
+WORDS = b"CONNECT|INFO|PING|PONG|+OK|-ERR |SUB |UNSUB |PUB |HPUB ".split(b"|")
 
 
 @pytest.mark.parametrize("word", WORDS, ids=lambda word: word.decode().strip())

@@ -10,6 +10,8 @@ import pytest
 from target import Target
 from wire import MODERN, PING, PONG, QUIET, connect_line
 
+import pynatsd
+
 OLD = (
     "server_id version go host port auth_required ssl_required tls_required tls_verify"
 )
@@ -25,7 +27,7 @@ def test_fields_in_order_and_values(target: Target) -> None:
     assert line == b"INFO %b \r\n" % json.dumps(info, separators=(",", ":")).encode()
     assert list(info) == FIELDS
     assert re.fullmatch(r"[0-9A-Za-z]{22}", info["server_id"])
-    assert info["version"] == "0.8.0"
+    assert info["version"] == pynatsd.__version__
     assert isinstance(info["go"], str)
     assert info["host"] == "127.0.0.1"
     assert info["port"] == target.address[1]

@@ -137,6 +137,7 @@ def test_endless_line_is_cut(target: Target, start: bytes, quiet: bool) -> None:
     peer.expect_closed()
 
 
+@pytest.mark.ours("it counts the argument alone")
 def test_endless_blanks_are_cut(target: Target) -> None:
     peer = target.client()
     assert peer.push(b"SUB" + b" " * (8 * MIB)) < 8 * MIB
@@ -144,6 +145,7 @@ def test_endless_blanks_are_cut(target: Target) -> None:
     peer.expect_closed()
 
 
+@pytest.mark.ours("it ignores them without end")
 @pytest.mark.parametrize("verb", [b"PING", b"PONG", b"+OK"], ids=bytes.decode)
 def test_endless_rest_of_a_line_is_cut(target: Target, verb: bytes) -> None:
     """What follows these verbs is ignored, but it must end."""

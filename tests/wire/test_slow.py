@@ -98,7 +98,7 @@ def test_cap_cuts_before_the_deadline(serve: Serve, threads: int) -> None:
             with contextlib.suppress(BlockingIOError):
                 rest = rest[publisher.socket.send(rest) :]
             unsent[publisher] = rest
-        return target.handle.stats().slow_consumers == 1
+        return bool(target.handle.stats().slow_consumers == 1)
 
     wait_until(is_cut, "the cut", 20 * SLOW)
     wait_until(stalled.is_cut, "the end of a slow consumer")
@@ -169,6 +169,7 @@ def test_flood_of_answers_that_nobody_reads(
 def test_fairness(serve: Serve, pool: ThreadPoolExecutor, threads: int) -> None:
     """Four that publish flat out leave room for twenty that ask now and then."""
     target = serve(threads=threads)
+    askers, publishers = target.clients(20), target.clients(4)
     block = pub(b"nobody", b"x" * 100) * 2000
     until = time.monotonic() + 1.5 * SLOW
 
@@ -176,8 +177,7 @@ def test_fairness(serve: Serve, pool: ThreadPoolExecutor, threads: int) -> None:
         while time.monotonic() < until:
             peer.send(block)
 
-    floods = [pool.submit(publish, target.client()) for _ in range(4)]
-    askers = target.clients(20)
+    floods = [pool.submit(publish, peer) for peer in publishers]
     took = []
     while time.monotonic() < until:
         for asker in askers:

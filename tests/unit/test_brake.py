@@ -1,0 +1,174 @@
+"""Back-pressure, with a clock that goes by the millisecond."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import pytest
+from test_reactor import MIB, Internals, Peer, Rig
+
+SIZE = 4000  # bytes of a payload
+LINE = b"PUB a %d\r\n" % SIZE + b"x" * SIZE + b"\r\n"
+MESSAGE = b"MSG a 1 %d\r\n" % SIZE + b"x" * SIZE + b"\r\n"
+
+
+class Flood:
+    """A publisher that always has more to send."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.peer = rig.client()
+        self.peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+
+    def pump(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(8):
+                data = self.peer.unsent or LINE * 8
+                self.peer.unsent = data
+                self.peer.unsent = data[self.peer.sock.send(data) :]
+
+
+def subscribe(rig: Rig, *, snd: int = 0) -> Peer:
+    peer = rig.client(snd=snd)
+    peer.send(b"SUB a 1\r\n")
+    rig.settle()
+    return peer
+
+
+def tick(rig: Rig, floods: list[Flood]) -> None:
+    """One millisecond, with a turn or two of every reactor."""
+    rig.now += 1
+    for flood in floods:
+        flood.pump()
+    for index in range(rig.reactors):
+        rig.turn(index)
+    for index in range(rig.reactors):
+        rig.turn(index)
+
+
+@pytest.mark.parametrize("reactors", [1, 2])
+def test_the_stalled_costs_speed_until_it_is_cut(
+    internals: Internals, reactors: int
+) -> None:
+    limit = MIB
+    with Rig(internals, reactors=reactors, max_pending=limit) as rig:
+        healthy, stalled = subscribe(rig), subscribe(rig, snd=4096)
+        flood = Flood(rig)
+        began = rig.now
+        heard, windows, halted = 0, [0] * 400, 0
+        cut = 0
+        while not cut and rig.now < began + 4000:
+            tick(rig, [flood])
+            got = len(healthy.read())
+            heard += got
+            view = rig.look(stalled)
+            if view is None:
+                cut = rig.now - began
+                break
+            assert view.pending <= limit + len(MESSAGE)
+            windows[(rig.now - began) // 20] += got
+            own = rig.look(flood.peer)
+            assert own is not None
+            halted += own.is_halted
+        assert 1900 <= cut <= 2200
+        assert halted > cut * 0.8
+        assert all(windows[: cut // 20])
+        # A credit that was spread over the deadline, not all of it at once.
+        assert sum(windows[: cut // 40]) < 1.2 * sum(windows) / 2 + limit / 4
+        assert rig.stats().slow_consumers == 1
+        assert any(b"Slow Consumer" in line for line in rig.logs())
+        before = heard
+        for _ in range(5):
+            tick(rig, [flood])
+            heard += len(healthy.read())
+        assert heard - before > 100 * 1024  # at full speed at once
+        for _ in range(20):
+            for index in range(reactors):
+                rig.turn(index)
+            heard += len(healthy.read())
+        assert heard % len(MESSAGE) == 0
+        assert heard // len(MESSAGE) == rig.stats().in_msgs
+        rig.check()
+
+
+@pytest.mark.parametrize("publishers", [1, 8])
+@pytest.mark.parametrize("reactors", [1, 2])
+def test_who_reads_slowly_loses_nothing(
+    internals: Internals, publishers: int, reactors: int
+) -> None:
+    rate = 256 * 1024 // 1000  # bytes a millisecond
+    with Rig(internals, reactors=reactors) as rig:
+        slow = subscribe(rig, snd=16 * 1024)
+        floods = [Flood(rig) for _ in range(publishers)]
+        got, most = 0, 0
+        for _ in range(20_000):
+            tick(rig, floods)
+            got += len(slow.read(rate))
+            view = rig.look(slow)
+            assert view is not None, f"cut after {rig.now} ms, {got} bytes"
+            most = max(most, view.pending)
+        assert most > 5 * MIB
+        assert got > 0.95 * rate * 20_000
+        for flood in floods:
+            flood.peer.unsent = b""
+        quiet = 0
+        while quiet < 100:
+            part = slow.read()
+            got += len(part)
+            quiet = 0 if part else quiet + 1
+            tick(rig, [])
+        assert got == rig.stats().in_msgs * len(MESSAGE)
+        assert rig.stats().slow_consumers == 0
+
+
+@pytest.mark.parametrize("reactors", [1, 2])
+def test_relief_is_told_at_once(internals: Internals, reactors: int) -> None:
+    with Rig(internals, reactors=reactors, max_pending=80_000) as rig:
+        publisher, subscriber = rig.client(), subscribe(rig, snd=4096)
+        own, other = subscriber.cid % reactors, publisher.cid % reactors
+        while not rig.look(publisher).is_halted:
+            publisher.send(LINE)
+            rig.turn(other)
+            rig.turn(own)
+        publisher.send(b"PING\r\n")
+        due = 0
+        while rig.look(subscriber).is_heavy or due == 0:
+            subscriber.read()
+            due = rig.turn(own)
+        # No time has passed, and the reactor of the relieved one may sleep now.
+        rig.turn(other)
+        assert not rig.look(publisher).is_halted
+        rig.settle()
+        assert publisher.read() == b"PONG\r\n"
+
+
+def test_others_are_not_touched(internals: Internals) -> None:
+    with Rig(internals, max_pending=MIB) as rig:
+        subscribe(rig, snd=4096)
+        flood = Flood(rig)
+        other, reader = rig.client(), rig.client()
+        reader.send(b"SUB b 2\r\n")
+        rig.settle()
+        for _ in range(300):
+            tick(rig, [flood])
+            other.send(b"PUB b 2\r\nhi\r\nPING\r\n")
+            rig.turn()
+            assert other.read() == b"PONG\r\n"
+            assert reader.read() == b"MSG b 2 2\r\nhi\r\n"
+        assert rig.look(flood.peer).is_halted
+
+
+def test_a_full_inbox_slows_down_its_sender(internals: Internals) -> None:
+    with Rig(internals, reactors=2, max_pending=MIB) as rig:
+        publisher, subscriber = rig.client(), subscribe(rig)
+        assert (publisher.cid % 2, subscriber.cid % 2) == (1, 0)
+        sent = 0
+        while not rig.look(publisher).is_halted:
+            publisher.send(LINE)
+            sent += 1
+            rig.turn(1)
+            assert sent < 100
+        rig.turn(0)
+        rig.settle()
+        assert not rig.look(publisher).is_halted
+        assert subscriber.read() == MESSAGE * sent
