@@ -267,8 +267,19 @@ static void on_written(struct nd_conn *conn)
             nd_timer_start(&reactor->linger, &conn->phase, reactor->now_ms);
             nd_conn_resume(conn);
         }
-    } else if (conn->is_sated) {
+    }
+}
+
+/* A sated connection is read again when all that it owed by then has gone. */
+static void digest(struct nd_conn *conn, uint64_t sent)
+{
+    if (!conn->is_sated) {
+        return;
+    }
+    conn->sated_bytes -= ND_MIN(sent, conn->sated_bytes);
+    if (conn->sated_bytes == 0) {
         conn->is_sated = false;
+        conn->reply_bytes = 0;
         nd_conn_resume(conn);
     }
 }
@@ -296,6 +307,7 @@ void nd_conn_flush(struct nd_conn *conn)
         if (sent > 0) {
             nd_outbuf_consume(&conn->out, &reactor->pool, (uint64_t)sent);
             conn->progress_ms = reactor->now_ms;
+            digest(conn, (uint64_t)sent);
         }
         conn->is_blocked = sent < asked;
         budget -= sent;
@@ -339,7 +351,10 @@ void nd_conn_reply(struct nd_conn *conn, struct nd_slice bytes)
         return;
     }
     conn->reply_bytes += (uint32_t)bytes.len;
-    conn->is_sated = conn->reply_bytes > ND_REPLIES_MAX;
+    if (!conn->is_sated && conn->reply_bytes > ND_REPLIES_MAX) {
+        conn->is_sated = true;
+        conn->sated_bytes = conn->out.pending;
+    }
     nd_reactor_add_dirty(conn->owner, conn);
 }
 

@@ -2,10 +2,11 @@
  *
  *             CONNECT            nd_admit
  *   GREETED ----------> ADMITTING --------> OPEN --------> DRAINING ------> BURIED
- *      \___ another operation, no auth ______/  (a later      nothing is       freed when
- *                                                CONNECT:     read; what is    its sub-
- *                                                ADMITTING    owed goes out    scriptions
- *                                                and back)                     are gone
+ *      \___ another operation, no auth ______/
+ *
+ *   OPEN      a later CONNECT leads to ADMITTING and back
+ *   DRAINING  nothing is read; what is owed goes out
+ *   BURIED    freed when its subscriptions are gone from the index
  *
  * A connection belongs to one reactor for life, and everything here is that reactor's
  * thread alone. Nothing is freed under a caller's feet: closing sets a state and links
@@ -55,7 +56,7 @@ struct nd_conn {
     bool is_ready : 1;     /* on the reactor's ready list */
     bool is_dirty : 1;     /* on its dirty list */
     bool is_blocked : 1;   /* the kernel took less than it was given */
-    bool is_announced : 1; /* the control line of the operation in the tail was checked */
+    bool is_announced : 1; /* the tail's control line was checked already */
     bool is_direct : 1;    /* the tail is filled by reading into it */
     bool has_backlog : 1;  /* the tail holds operations that could have run */
     bool is_halted : 1;    /* paced: runs nothing until the window ends; brake.h */
@@ -68,16 +69,17 @@ struct nd_conn {
     struct nd_outbuf out;
     uint64_t in_msgs, in_bytes, out_msgs, out_bytes;
 
-    struct nd_blob *tail; /* unfinished bytes, from the first of an operation; or NULL */
+    struct nd_blob *tail; /* unfinished, from the first byte of an operation; or NULL */
     uint64_t tail_len;
-    uint64_t tail_need;     /* length of the whole operation; 0 = not known yet */
-    uint32_t reply_bytes;   /* of PONG, +OK, -ERR and 503 since all was written */
-    uint32_t lingered;      /* bytes thrown away */
-    uint64_t unsent;        /* what the kernel held when last asked */
-    uint64_t progress_ms;   /* when the peer last took something, while blocked */
-    struct nd_gate *pacer;  /* whose credit halted us; one reference, or NULL */
+    uint64_t tail_need;    /* length of the whole operation; 0 = not known yet */
+    uint64_t sated_bytes;  /* to be written before a sated one is read again */
+    uint32_t reply_bytes;  /* of PONG, +OK, -ERR and 503 since all was written */
+    uint32_t lingered;     /* bytes thrown away */
+    uint64_t unsent;       /* what the kernel held when last asked */
+    uint64_t progress_ms;  /* when the peer last took something, while blocked */
+    struct nd_gate *pacer; /* whose credit halted us; one reference, or NULL */
 
-    struct nd_hash sids;    /* our subscriptions, by sid */
+    struct nd_hash sids; /* our subscriptions, by sid */
     struct nd_hash_link by_cid;
     struct nd_conn *next_ready, *next_dirty, *next_grave;
     struct nd_timer phase; /* auth, admit or linger, as the state is */
@@ -94,7 +96,8 @@ struct nd_conn {
 
 /* Takes *fd* and makes the connection known to its reactor; greets it with INFO.
  * ND_ENOMEM or ND_ESYS: the descriptor is closed. */
-int nd_conn_adopt(struct nd_reactor *reactor, int fd, uint64_t cid, struct nd_conn **conn);
+int nd_conn_adopt(struct nd_reactor *reactor, int fd, uint64_t cid,
+                  struct nd_conn **conn);
 
 /* One read, and all that can be done with it. True: there may be more at once. */
 bool nd_conn_read(struct nd_conn *conn);
@@ -105,7 +108,7 @@ void nd_conn_flush(struct nd_conn *conn);
 /* Reading may go on, after an answer, a pace window or a written backlog. */
 void nd_conn_resume(struct nd_conn *conn);
 
-/* A direct answer (PONG, +OK ...): appended, counted, flushed at the end of the turn. */
+/* A direct answer (PONG, +OK ...): appended, counted, flushed when the turn ends. */
 void nd_conn_reply(struct nd_conn *conn, struct nd_slice bytes);
 
 /* What is owed, then -ERR '*text*', then the end. An empty text sends nothing. */
@@ -113,7 +116,7 @@ void nd_conn_fail(struct nd_conn *conn, struct nd_slice text);
 
 void nd_conn_drain(struct nd_conn *conn); /* what is owed, then the end */
 void nd_conn_close(struct nd_conn *conn); /* now; what is owed is dropped */
-void nd_conn_cut(struct nd_conn *conn);   /* close a slow consumer: counted and logged */
+void nd_conn_cut(struct nd_conn *conn); /* close a slow consumer: counted and logged */
 
 /* From the graveyard: closes the socket, forgets up to *budget* subscriptions. True: it
  * is freed; false: it must come again. */

@@ -12,7 +12,8 @@ static bool are_valid(const struct nd_options *o)
            o->max_control_line >= 1 && o->max_control_line <= ND_LINE_CEILING &&
            o->max_connect_line >= 1 && o->max_connect_line <= ND_LINE_CEILING &&
            o->max_payload <= ND_PAYLOAD_CEILING && o->max_pending >= 1 &&
-           o->write_deadline_ms >= 1 && (!o->auth_required || o->auth_timeout_ms >= 1);
+           o->ping_max < UINT8_MAX && o->write_deadline_ms >= 1 &&
+           (!o->auth_required || o->auth_timeout_ms >= 1);
 }
 
 static int fill(struct nd_engine *engine)
@@ -210,11 +211,13 @@ int nd_adopt(struct nd_engine *engine, int fd)
         return rc;
     }
     uint64_t cid = nd_engine_next_cid(engine);
+    atomic_fetch_add(&engine->connections, 1); /* it may be gone before we return */
     rc = push_socket(engine, ND_MAIL_ADOPT, (uint32_t)(cid % engine->options.reactors),
                      fd, cid);
     if (rc == ND_OK) {
-        atomic_fetch_add(&engine->connections, 1);
         atomic_fetch_add_explicit(&engine->total_connections, 1, memory_order_relaxed);
+    } else {
+        atomic_fetch_sub(&engine->connections, 1);
     }
     return rc;
 }

@@ -11,7 +11,12 @@ int nd_inbox_init(struct nd_inbox *inbox)
     if (inbox->gate == NULL) {
         return ND_ENOMEM;
     }
-    if (nd_mutex_init(&inbox->mutex) != 0 || nd_bell_init(&inbox->bell) != 0) {
+    if (nd_mutex_init(&inbox->mutex) != 0) {
+        nd_gate_release(inbox->gate);
+        return ND_ESYS;
+    }
+    if (nd_bell_init(&inbox->bell) != 0) {
+        nd_mutex_fini(&inbox->mutex);
         nd_gate_release(inbox->gate);
         return ND_ESYS;
     }

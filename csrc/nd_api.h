@@ -13,8 +13,8 @@ enum nd_error {
     ND_OK = 0,
     ND_ENOMEM = -1, /* no memory */
     ND_EINVAL = -2, /* an argument is out of its range */
-    ND_ESYS = -3,   /* the operating system refused a descriptor or a thread primitive */
-    ND_EFORK = -4,  /* this process is a fork of the one that made the engine */
+    ND_ESYS = -3,  /* the operating system refused a descriptor or a thread primitive */
+    ND_EFORK = -4, /* this process is a fork of the one that made the engine */
     ND_ESTATE = -5, /* not in this state of the engine, or not with this poller */
 };
 
@@ -28,7 +28,7 @@ struct nd_options {
     int64_t max_payload;        /* bytes; negative = up to 1 GiB */
     uint64_t max_pending;       /* bytes owed to one connection before it is cut */
     uint32_t ping_interval_ms;  /* 0 = never */
-    uint32_t ping_max;          /* PINGs that may stay unanswered */
+    uint32_t ping_max;          /* PINGs that may stay unanswered, at most 254 */
     uint32_t write_deadline_ms; /* without progress for so long: a slow consumer */
     uint32_t auth_timeout_ms;   /* to a complete CONNECT, if auth is required */
     bool auth_required;
@@ -51,7 +51,7 @@ struct nd_stats {
     uint64_t cache_entries;     /* match results cached now, all reactors */
     uint64_t cache_hits;        /* lookups answered by a cache, since start */
     uint64_t cache_misses;      /* lookups answered by the index, since start */
-    uint64_t logs_dropped;      /* log and trace events dropped because the queue was full */
+    uint64_t logs_dropped; /* log and trace events dropped because the queue was full */
 };
 
 /* ---- events: C to Python, on the control thread alone ---- */
@@ -70,25 +70,26 @@ enum nd_level {
 };
 
 struct nd_event {
-    uint32_t kind;  /* enum nd_event_kind */
-    uint32_t level; /* enum nd_level, of a LOG */
-    uint64_t cid;   /* of the connection; 0 = of none */
+    uint32_t kind;    /* enum nd_event_kind */
+    uint32_t level;   /* enum nd_level, of a LOG */
+    uint64_t cid;     /* of the connection; 0 = of none */
     const char *text; /* CONNECT, INFO: the argument as sent. LOG: printable ASCII */
     uint32_t text_len;
     const char *prior; /* CONNECT: the note that an earlier CONNECT left, or NULL */
     uint32_t prior_len;
     const char *peer; /* CONNECT, INFO: "ip:port - cid:n", as log lines begin */
     uint32_t peer_len;
-    bool is_traced; /* CONNECT: to be traced, by Python, which knows the secrets in it */
+    bool is_traced; /* CONNECT: to be traced by Python, which knows the secrets */
 };
 
 enum nd_verdict {
     ND_VERDICT_NONE = 0,   /* nothing to say, or nd_admit / nd_refuse follows later */
     ND_VERDICT_ADMIT = 1,  /* let it in with these options; keep the note */
-    ND_VERDICT_REFUSE = 2, /* send -ERR 'text' and close; an empty text closes silently */
+    ND_VERDICT_REFUSE = 2, /* send -ERR 'text', none if it is empty, and close */
 };
 
-enum nd_connect_option { /* bits of nd_answer.options */
+/* Bits of nd_answer.options. */
+enum nd_connect_option {
     ND_OPT_VERBOSE = 1,
     ND_OPT_PEDANTIC = 2,
     ND_OPT_ECHO = 4,
@@ -127,7 +128,7 @@ int nd_adopt(struct nd_engine *engine, int fd);  /* takes a connected stream soc
 /* Runs reactor *index* until the engine stops. One thread for each. */
 int nd_reactor_run(struct nd_engine *engine, uint32_t index);
 
-/* Runs the control loop until every reactor has ended and all events are handed over. */
+/* Runs the control loop until every reactor has ended and all events are given out. */
 int nd_control_run(struct nd_engine *engine, nd_on_events on_events, void *context);
 
 /* Ends every run call: no more reading, what is owed gets 0.5 s, then all is closed. */
@@ -150,14 +151,14 @@ struct nd_want { /* what to watch a descriptor for; both false: forget it */
 /* One turn at time *now_ms* (monotonic). The ready list is for the external poller
  * only; the others look for themselves, without waiting. Returns the milliseconds
  * until the next turn is due: 0 = at once, -1 = when a descriptor is ready; or, below
- * -1, an ND_E code, ND_ESTATE meaning that the engine stopped and this reactor ended. */
+ * -1, an ND_E code, ND_ESTATE meaning that the engine stopped and so this reactor. */
 int64_t nd_reactor_step(struct nd_engine *engine, uint32_t index, uint64_t now_ms,
                         const struct nd_ready *ready, int32_t count);
 
 /* Changes of interest since the last call, at most *capacity*; returns how many. The
  * external poller only. */
-int32_t nd_reactor_wants(struct nd_engine *engine, uint32_t index, struct nd_want *wants,
-                         int32_t capacity);
+int32_t nd_reactor_wants(struct nd_engine *engine, uint32_t index,
+                         struct nd_want *wants, int32_t capacity);
 
 /* ---- answers that come later, and orders ---- */
 

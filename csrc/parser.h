@@ -6,8 +6,9 @@
  * op->header_size and looks after the bytes behind the line.
  *
  * A line that is not complete gives 0 and is offered again, from its first byte, when
- * more has come; a wrong verb and a line that is too long give an error at the first byte
- * that shows it, without waiting for the line to end. Wrong arguments show at the LF.
+ * more has come; a wrong verb and a line that is too long give an error at the first
+ * byte that shows it, without waiting for the line to end. Wrong arguments show at the
+ * LF.
  */
 #ifndef ND_PARSER_H
 #define ND_PARSER_H
@@ -37,9 +38,10 @@ struct nd_op {
     uint64_t size;           /* PUB: payload. HPUB: header and payload. Below 2^63 */
     uint64_t header_size;    /* HPUB: header block, at most size */
     uint64_t max;            /* UNSUB: 0 = at once */
-    /* PUB HPUB: the rest of the line after the subject, CR LF included, if it is spelled
-     * just as it must be sent on (" [reply ][header_size ]size\r\n", one blank each, no
-     * leading zeros); otherwise empty. Lets deliver.c copy it instead of printing it. */
+    /* PUB HPUB: the rest of the line after the subject, CR LF included, if it is
+     * spelled just as it must be sent on (" [reply ][header_size ]size\r\n", one blank
+     * each, no leading zeros); otherwise empty. Lets deliver.c copy it instead of
+     * printing it. */
     struct nd_slice tail;
     size_t error_at; /* where in the input an error was seen */
 };
@@ -57,8 +59,8 @@ struct nd_parse_limits {
 };
 
 /* Returns the length of the control line, LF included; 0 if more bytes are needed; or
- * an nd_parse_error. *op* is whole only in the first case; on an error kind, arg (as far
- * as it was read) and error_at are set. Reads no byte at or past input + len. */
+ * an nd_parse_error. *op* is whole only in the first case; on an error kind, arg (as
+ * far as it was read) and error_at are set. Reads no byte at or past input + len. */
 int nd_parse(const uint8_t *input, size_t len, const struct nd_parse_limits *limits,
              struct nd_op *op);
 

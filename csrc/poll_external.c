@@ -7,7 +7,6 @@
 
 struct watch { /* of one descriptor, at its number */
     void *who; /* NULL = free */
-    bool is_level;
     bool readable, writable;
     bool changed; /* since the last nd_poll_wants */
 };
@@ -42,7 +41,7 @@ static void mark_changed(struct nd_poll *poll, struct watch *watch)
     watch->changed = true;
 }
 
-static int add(struct nd_poll *poll, int fd, void *who, bool is_level)
+int nd_poll_add(struct nd_poll *poll, int fd, void *who)
 {
     if (fd >= poll->capacity) {
         int capacity = ND_MAX(fd + 1, poll->capacity * 2);
@@ -58,21 +57,15 @@ static int add(struct nd_poll *poll, int fd, void *who, bool is_level)
     }
     struct watch *watch = &poll->watches[fd];
     watch->who = who;
-    watch->is_level = is_level;
     watch->readable = true;
     watch->writable = false;
     mark_changed(poll, watch);
     return ND_OK;
 }
 
-int nd_poll_add(struct nd_poll *poll, int fd, void *who)
-{
-    return add(poll, fd, who, false);
-}
-
 int nd_poll_add_level(struct nd_poll *poll, int fd, void *who)
 {
-    return add(poll, fd, who, true);
+    return nd_poll_add(poll, fd, who);
 }
 
 void nd_poll_forget(struct nd_poll *poll, int fd)
@@ -102,8 +95,8 @@ int nd_poll_wait(struct nd_poll *poll, int64_t timeout_ms, struct nd_poll_event 
     return count;
 }
 
-/* A readable descriptor may be at its end: without a kernel event that tells the two
- * apart, every read goes on until nothing comes. */
+/* Readiness is level-triggered: what a short read leaves, an end of stream included, is
+ * reported again. So nothing is ever "ending" here. */
 int nd_poll_feed(struct nd_poll *poll, const struct nd_ready *ready, int32_t count)
 {
     poll->event_count = 0;
@@ -116,7 +109,6 @@ int nd_poll_feed(struct nd_poll *poll, const struct nd_ready *ready, int32_t cou
             .who = poll->watches[fd].who,
             .readable = ready[i].readable,
             .writable = ready[i].writable,
-            .is_ending = ready[i].readable && !poll->watches[fd].is_level,
         };
     }
     return ND_OK;

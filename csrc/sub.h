@@ -22,24 +22,24 @@ struct nd_place;
  * holds one reference, each of its subscriptions one more. */
 struct nd_gate {
     _Atomic uint32_t refs;
-    _Atomic bool dead;      /* set by the owner at the start of a close */
-    _Atomic bool heavy;     /* set and cleared by the owner */
+    _Atomic bool dead;       /* set by the owner at the start of a close */
+    _Atomic bool heavy;      /* set and cleared by the owner */
     _Atomic bool is_stalled; /* heavy, and without progress for a while: no debts */
-    _Atomic int64_t credit; /* bytes that may still be added in this pace window */
-    _Atomic int64_t share;  /* bytes that one window brings */
-    uint64_t cid;           /* 0 = an inbox */
+    _Atomic int64_t credit;  /* bytes that may still be added in this pace window */
+    _Atomic int64_t share;   /* bytes that one window brings */
+    uint64_t cid;            /* 0 = an inbox */
 };
 
 struct nd_sub {
     _Atomic uint32_t refs;
-    _Atomic bool dead;     /* set by the owner at UNSUB and when the limit is reached */
-    uint8_t owner;         /* index of the reactor that owns the connection */
-    uint32_t sid_len;      /* bytes */
-    uint32_t queue_len;    /* bytes; 0 = plain */
-    struct nd_gate *gate;  /* one reference */
-    struct nd_conn *conn;  /* owner's thread only, and only while not dead */
-    uint64_t delivered;    /* messages since SUB; owner's thread only */
-    uint64_t max;          /* 0 = no limit; owner's thread only */
+    _Atomic bool dead;    /* set by the owner at UNSUB and when the limit is reached */
+    uint8_t owner;        /* index of the reactor that owns the connection */
+    uint32_t sid_len;     /* bytes */
+    uint32_t queue_len;   /* bytes; 0 = plain */
+    struct nd_gate *gate; /* one reference */
+    struct nd_conn *conn; /* owner's thread only, and only while not dead */
+    uint64_t delivered;   /* messages since SUB; owner's thread only */
+    uint64_t max;         /* 0 = no limit; owner's thread only */
     struct nd_hash_link by_sid; /* in the connection's table; owner's thread only */
     struct nd_place *place;     /* where it stands in the index; under its lock */
     uint32_t slot;              /* which entry of that place; under its lock */

@@ -15,8 +15,10 @@ from typing import Any
 from pynatsd.log import printable
 
 NOTE_TEXT_MAX = 256  # characters kept of name, lang and version
+NESTING_MAX = 128  # arrays and objects in one another; Python's own limit varies
 
 _PARSER_ERROR = "Parser Error"
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
 class ConnectError(Exception):
@@ -122,8 +124,10 @@ def shown(argument: bytes) -> str:
     """
     try:
         text = argument.decode()
+        if _nesting(text) > NESTING_MAX:
+            return "..."
         shortened = _without_secrets(_SHOWING_DECODER.decode(text))
-    except (ValueError, RecursionError):
+    except ValueError:
         return "..."
     return printable(text if _HIDDEN not in shortened else shortened)
 
@@ -141,16 +145,28 @@ def _without_secrets(value: Any) -> str:
     return json.dumps(value)
 
 
+def _nesting(text: str) -> int:
+    """How deep arrays and objects stand in one another."""
+    if text.count("[") + text.count("{") <= NESTING_MAX:
+        return 1  # or a little more; not too many in any case
+    depth = deepest = 0
+    for token in _STRING_OR_BRACKET.findall(text):
+        depth += (token in ("[", "{")) - (token in ("]", "}"))
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _load(argument: bytes) -> Iterable[tuple[str, Any]]:
     """The pairs of a JSON object, in order; none for null."""
     try:
-        document = _DECODER.decode(argument.decode())
+        text = argument.decode()
+        if _nesting(text) > NESTING_MAX:
+            raise ConnectError("JSON nested too deeply")
+        document = _DECODER.decode(text)
     except UnicodeDecodeError:
         raise ConnectError("not valid UTF-8") from None
     except json.JSONDecodeError as error:
         raise ConnectError(f"not valid JSON at offset {error.pos}") from None
-    except RecursionError:
-        raise ConnectError("JSON nested too deeply") from None
     except _Constant:
         raise ConnectError("not valid JSON: not a finite number") from None
     if document is None:

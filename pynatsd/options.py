@@ -62,7 +62,7 @@ class Options:
         if self.max_payload == 0:
             raise ValueError("max_payload: must not be 0; negative means up to 1 GiB")
         _check_range("max_pending_size", self.max_pending_size, 1, 2**63 - 1)
-        _check_range("ping_max", self.ping_max, 0, _UINT32_MAX)
+        _check_range("ping_max", self.ping_max, 0, 254)
         _check_seconds("ping_interval", self.ping_interval, zero=True)
         _check_seconds("write_deadline", self.write_deadline)
         _check_seconds("auth_timeout", self.auth_timeout)

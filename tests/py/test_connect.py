@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pynatsd import connect
-from pynatsd.connect import ConnectError, ConnectOptions, note, parse
+from pynatsd.connect import NESTING_MAX, ConnectError, ConnectOptions, note, parse
 
 SLOW = HealthCheck.too_slow  # to draw, on a busy machine
 
@@ -218,8 +218,18 @@ def test_deep_nesting(left: str, right: str, depth: int) -> None:
             parse(argument.encode())
 
 
-def test_modest_nesting_is_ignored() -> None:
-    assert changed(parse(b'{"x":' + b"[" * 100 + b"]" * 100 + b"}")) == {}
+def test_nesting_is_ignored_up_to_its_limit() -> None:
+    def nested(depth: int) -> bytes:
+        return b'{"x":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+
+    assert changed(parse(nested(NESTING_MAX))) == {}
+    with pytest.raises(ConnectError, match="nested too deeply"):
+        parse(nested(NESTING_MAX + 1))
+
+
+def test_brackets_in_a_string_are_no_nesting() -> None:
+    brackets = "[" * (NESTING_MAX + 1)
+    assert parse(f'{{"name":"\\"{brackets}"}}'.encode()).name == '"' + brackets
 
 
 def test_numbers_of_unknown_keys_are_ignored() -> None:

@@ -64,7 +64,7 @@ def test_connect_line_is_never_shorter_than_the_control_line() -> None:
             0,
             f"max_pending_size: must be from 1 to {2**63 - 1}, not 0",
         ),
-        ("ping_max", -1, "ping_max: must be from 0 to 4294967295, not -1"),
+        ("ping_max", -1, "ping_max: must be from 0 to 254, not -1"),
         (
             "ping_interval",
             -1,

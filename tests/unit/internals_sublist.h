@@ -131,6 +131,7 @@ struct nd_cache_counts {
 };
 struct nd_cache *nd_cache_new(struct nd_sublist *list, const struct nd_hash_key *key);
 void nd_cache_free(struct nd_cache *cache);
-struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject, int *rc);
+struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject,
+                               int *rc);
 bool nd_cache_sweep(struct nd_cache *cache, uint32_t budget);
 void nd_cache_count(const struct nd_cache *cache, struct nd_cache_counts *counts);
