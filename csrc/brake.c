@@ -3,57 +3,181 @@
 #include "conn.h"
 #include "reactor.h"
 
-enum { DEEP_DEBT = 4 }; /* shares below zero: a large message is being paid for */
-
 static bool is_heavy(const struct nd_gate *gate)
 {
-    return atomic_load_explicit(&gate->heavy, memory_order_acquire);
+    return atomic_load_explicit(&gate->heavy, memory_order_relaxed);
+}
+
+static int64_t credit_of(const struct nd_gate *gate)
+{
+    return atomic_load_explicit(&gate->credit, memory_order_relaxed);
 }
 
 /* ---- the side of the publisher ---- */
 
-void nd_brake_charge(struct nd_reactor *reactor, struct nd_gate *gate, uint64_t bytes)
+static void halt(struct nd_reactor *reactor, struct nd_conn *from, struct nd_gate *gate,
+                 uint64_t bytes)
 {
-    struct nd_conn *actor = reactor->actor;
-    if (actor == NULL || !nd_conn_is_alive(actor)) {
-        return;
+    if (from->pacer != gate) {
+        nd_gate_retain(gate);
+        if (from->pacer != NULL) {
+            nd_gate_release(from->pacer);
+        }
+        from->pacer = gate;
     }
-    int64_t before =
-        atomic_fetch_sub_explicit(&gate->credit, (int64_t)bytes, memory_order_relaxed);
-    if (before > (int64_t)bytes || actor->is_halted) {
-        return;
-    }
-    actor->is_halted = true;
-    nd_gate_retain(gate);
-    actor->pacer = gate;
-    nd_timer_start(&reactor->pace, &actor->pace, reactor->now_ms);
+    from->is_halted = true;
+    from->toll = (int64_t)bytes;
+    from->prepaid = 0;
+    nd_timer_start(&reactor->pace, &from->pace, reactor->now_ms);
+    atomic_fetch_add_explicit(&gate->waiting, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&reactor->paced_count, 1, memory_order_relaxed);
+}
+
+void nd_brake_charge(struct nd_conn *from, struct nd_gate *gate, uint64_t bytes)
+{
+    int64_t due = (int64_t)bytes;
+    if (from == NULL || !is_heavy(gate)) {
+        return;
+    }
+    if (from->pacer == gate) {
+        int64_t paid = ND_MIN(due, from->prepaid);
+        from->prepaid -= paid;
+        due -= paid;
+    }
+    atomic_fetch_sub_explicit(&gate->credit, due, memory_order_relaxed);
+}
+
+bool nd_brake_is_open(const struct nd_conn *from, const struct nd_gate *gate)
+{
+    return !is_heavy(gate) || credit_of(gate) > 0 ||
+           (from != NULL && from->pacer == gate && from->prepaid > 0) ||
+           atomic_load_explicit(&gate->dead, memory_order_relaxed);
+}
+
+/* A group is as open as its most willing member. */
+static struct nd_gate *find_shut_group(const struct nd_conn *from,
+                                       const struct nd_match *match)
+{
+    for (uint32_t i = 0; i < match->group_count; i++) {
+        const struct nd_group *group = &match->groups[i];
+        uint32_t k = 0;
+        while (k < group->count &&
+               !nd_brake_is_open(from, match->members[group->first + k]->gate)) {
+            k++;
+        }
+        if (k == group->count) {
+            return match->members[group->first]->gate;
+        }
+    }
+    return NULL;
+}
+
+static bool pass_gates(struct nd_reactor *reactor, struct nd_conn *from,
+                       const struct nd_match *match, uint64_t bytes)
+{
+    struct nd_gate *shut = find_shut_group(from, match);
+    for (uint32_t i = 0; i < match->plain_count && shut == NULL; i++) {
+        if (!nd_brake_is_open(from, match->plain[i]->gate)) {
+            shut = match->plain[i]->gate;
+        }
+    }
+    if (shut != NULL) {
+        halt(reactor, from, shut, bytes);
+        return false;
+    }
+    for (uint32_t i = 0; i < match->plain_count; i++) {
+        nd_brake_charge(from, match->plain[i]->gate, bytes);
+    }
+    return true;
+}
+
+static bool pass_inboxes(struct nd_reactor *reactor, struct nd_conn *from,
+                         const struct nd_match *match, uint64_t bytes)
+{
+    struct nd_engine *engine = reactor->engine;
+    for (uint32_t to = 0; to < engine->options.reactors; to++) {
+        struct nd_gate *gate = engine->reactors[to]->inbox.gate;
+        bool is_reached = match->starts[to] < match->starts[to + 1] ||
+                          (match->group_count > 0 && to != reactor->index);
+        if (is_reached && is_heavy(gate)) {
+            halt(reactor, from, gate, bytes);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool nd_brake_pass(struct nd_reactor *reactor, struct nd_conn *from,
+                   const struct nd_match *match, uint64_t bytes)
+{
+    if (nd_likely(atomic_load_explicit(&reactor->engine->heavy_count,
+                                       memory_order_relaxed) == 0)) {
+        return true;
+    }
+    return pass_inboxes(reactor, from, match, bytes) &&
+           pass_gates(reactor, from, match, bytes);
+}
+
+static void let_go(struct nd_conn *conn)
+{
+    conn->is_halted = false;
+    nd_timer_stop(&conn->owner->pace, &conn->pace);
+    atomic_fetch_sub_explicit(&conn->pacer->waiting, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&conn->owner->paced_count, 1, memory_order_relaxed);
 }
 
 void nd_brake_release(struct nd_conn *conn)
 {
     if (conn->is_halted) {
-        conn->is_halted = false;
+        let_go(conn);
+    }
+    if (conn->pacer != NULL) {
         nd_gate_release(conn->pacer);
         conn->pacer = NULL;
-        nd_timer_stop(&conn->owner->pace, &conn->pace);
-        atomic_fetch_sub_explicit(&conn->owner->paced_count, 1, memory_order_relaxed);
     }
+}
+
+/* An inbox may have been called heavy just when its owner had emptied it. */
+static void look_at_inbox(struct nd_reactor *reactor, const struct nd_gate *gate)
+{
+    struct nd_engine *engine = reactor->engine;
+    for (uint32_t i = 0; i < engine->options.reactors; i++) {
+        struct nd_inbox *inbox = &engine->reactors[i]->inbox;
+        if (inbox->gate == gate && !nd_inbox_has_mail(inbox) &&
+            atomic_exchange(&inbox->gate->heavy, false)) {
+            atomic_fetch_sub(&engine->heavy_count, 1);
+        }
+    }
+}
+
+/* Reserves a part of the credit, for the publish that waits if for nothing else. */
+static bool reserve(struct nd_conn *conn)
+{
+    struct nd_gate *gate = conn->pacer;
+    if (!is_heavy(gate) || atomic_load_explicit(&gate->dead, memory_order_relaxed)) {
+        return true;
+    }
+    if (credit_of(gate) <= 0) {
+        return false;
+    }
+    int64_t share = atomic_load_explicit(&gate->share, memory_order_relaxed);
+    uint32_t waiting = atomic_load_explicit(&gate->waiting, memory_order_relaxed);
+    conn->prepaid = ND_MAX(share / ND_MAX(waiting, 1U), conn->toll);
+    atomic_fetch_sub_explicit(&gate->credit, conn->prepaid, memory_order_relaxed);
+    return true;
 }
 
 void nd_brake_on_pace(struct nd_conn *conn)
 {
-    const struct nd_gate *gate = conn->pacer;
-    int64_t credit = atomic_load_explicit(&gate->credit, memory_order_relaxed);
-    int64_t share = atomic_load_explicit(&gate->share, memory_order_relaxed);
-    if (is_heavy(gate) && share > 0 && credit < -DEEP_DEBT * share &&
-        !atomic_load_explicit(&gate->dead, memory_order_relaxed) &&
-        !atomic_load_explicit(&gate->is_stalled, memory_order_relaxed)) {
-        nd_timer_start(&conn->owner->pace, &conn->pace, conn->owner->now_ms);
-        return;
+    if (conn->pacer->cid == 0) {
+        look_at_inbox(conn->owner, conn->pacer);
     }
-    nd_brake_release(conn);
-    nd_conn_resume(conn);
+    if (reserve(conn)) {
+        let_go(conn);
+        nd_conn_resume(conn);
+    } else {
+        nd_timer_start(&conn->owner->pace, &conn->pace, conn->owner->now_ms);
+    }
 }
 
 void nd_brake_relieve(struct nd_reactor *reactor, const struct nd_gate *gate)
@@ -63,7 +187,7 @@ void nd_brake_relieve(struct nd_reactor *reactor, const struct nd_gate *gate)
         struct nd_conn *conn = nd_container(timer, struct nd_conn, pace);
         next = timer->next;
         if (conn->pacer == gate) {
-            nd_brake_release(conn);
+            let_go(conn);
             nd_conn_resume(conn);
         }
     }
@@ -101,33 +225,31 @@ static void set_share(struct nd_conn *conn)
     uint64_t room = options->max_pending > conn->out.pending
                         ? options->max_pending - conn->out.pending
                         : 0;
-    int64_t share = (int64_t)ND_MAX(room / left_ms * ND_PACE_MS, (uint64_t)1);
-    atomic_store_explicit(&conn->gate->share, share, memory_order_relaxed);
-    atomic_store_explicit(&conn->gate->is_stalled, idle_ms > ND_STALL_MS,
-                          memory_order_relaxed);
+    uint64_t least = (uint64_t)ND_READER_MIN * ND_PACE_MS / 1000;
+    uint64_t share = ND_MAX(room * ND_PACE_MS / left_ms, least);
+    atomic_store_explicit(&conn->gate->share, (int64_t)share, memory_order_relaxed);
 }
 
-/* One more share; what was not used does not add up, and the stalled owe nothing.
- * Others take off the credit meanwhile, so it is moved, not set. */
+/* One more share; what was not used does not add up. Others take off the credit
+ * meanwhile, so it is moved, not set. */
 static void refill(struct nd_gate *gate)
 {
     int64_t share = atomic_load_explicit(&gate->share, memory_order_relaxed);
-    int64_t credit = atomic_load_explicit(&gate->credit, memory_order_relaxed);
-    bool is_stalled = atomic_load_explicit(&gate->is_stalled, memory_order_relaxed);
-    int64_t target = is_stalled || credit >= 0 ? share : credit + share;
+    int64_t credit = credit_of(gate);
+    int64_t target = ND_MIN(credit + share, share);
     atomic_fetch_add_explicit(&gate->credit, target - credit, memory_order_relaxed);
 }
 
 static void set_heavy(struct nd_conn *conn, bool heavy)
 {
     struct nd_reactor *reactor = conn->owner;
-    atomic_store_explicit(&conn->gate->heavy, heavy, memory_order_release);
+    atomic_store_explicit(&conn->gate->heavy, heavy, memory_order_relaxed);
     if (heavy) {
         nd_timer_start(&reactor->heavy, &conn->heavy, reactor->now_ms);
-        atomic_fetch_add_explicit(&reactor->heavy_count, 1, memory_order_relaxed);
+        atomic_fetch_add(&reactor->engine->heavy_count, 1);
     } else {
         nd_timer_stop(&reactor->heavy, &conn->heavy);
-        atomic_fetch_sub_explicit(&reactor->heavy_count, 1, memory_order_relaxed);
+        atomic_fetch_sub(&reactor->engine->heavy_count, 1);
         relieve_everyone(reactor, conn->gate);
     }
 }
@@ -168,15 +290,17 @@ void nd_brake_weigh_inbox(struct nd_reactor *reactor, uint32_t to)
     struct nd_engine *engine = reactor->engine;
     struct nd_inbox *inbox = &engine->reactors[to]->inbox;
     if (nd_unlikely(atomic_load_explicit(&inbox->weight, memory_order_relaxed) >
-                    engine->inbox_high)) {
-        atomic_store_explicit(&inbox->gate->heavy, true, memory_order_release);
+                    engine->inbox_high) &&
+        !atomic_exchange(&inbox->gate->heavy, true)) {
+        atomic_fetch_add(&engine->heavy_count, 1);
     }
 }
 
 void nd_brake_empty_inbox(struct nd_reactor *reactor)
 {
-    if (nd_unlikely(is_heavy(reactor->inbox.gate))) {
-        atomic_store_explicit(&reactor->inbox.gate->heavy, false, memory_order_release);
-        relieve_everyone(reactor, reactor->inbox.gate);
+    struct nd_gate *gate = reactor->inbox.gate;
+    if (nd_unlikely(is_heavy(gate)) && atomic_exchange(&gate->heavy, false)) {
+        atomic_fetch_sub(&reactor->engine->heavy_count, 1);
+        relieve_everyone(reactor, gate);
     }
 }

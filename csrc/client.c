@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "brake.h"
 #include "deliver.h"
 #include "reactor.h"
 #include "subject.h"
@@ -315,18 +316,22 @@ static int64_t deliver(struct nd_conn *conn, const struct nd_op *op,
     return nd_deliver(conn->owner, conn, &msg, match);
 }
 
-void nd_client_publish(struct nd_conn *conn, const struct nd_op *op,
+bool nd_client_publish(struct nd_conn *conn, const struct nd_op *op,
                        struct nd_slice body, struct nd_blob *blob)
 {
     struct nd_reactor *reactor = conn->owner;
     int rc;
+    struct nd_match *match = nd_cache_find(reactor->cache, op->subject, &rc);
+    if (match != NULL &&
+        nd_unlikely(!nd_brake_pass(reactor, conn, match, op->subject.len + body.len))) {
+        return false;
+    }
     conn->in_msgs++;
     conn->in_bytes += op->size;
     if (nd_unlikely(conn->is_traced)) {
         nd_conn_trace_payload(conn, nd_slice(body.ptr, op->size));
     }
     ok(conn);
-    struct nd_match *match = nd_cache_find(reactor->cache, op->subject, &rc);
     int64_t count = match == NULL ? rc : deliver(conn, op, body, blob, match);
     if (nd_unlikely(count < 0)) {
         nd_conn_log(conn, ND_LEVEL_ERROR, "No memory for a message");
@@ -335,6 +340,7 @@ void nd_client_publish(struct nd_conn *conn, const struct nd_op *op,
                (conn->options & ND_OPT_NO_RESPONDERS) && nd_conn_is_alive(conn)) {
         nd_deliver_no_responders(reactor, conn, op->reply);
     }
+    return true;
 }
 
 /* ---- errors ---- */

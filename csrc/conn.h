@@ -59,7 +59,7 @@ struct nd_conn {
     bool is_announced : 1; /* the tail's control line was checked already */
     bool is_direct : 1;    /* the tail is filled by reading into it */
     bool has_backlog : 1;  /* the tail holds operations that could have run */
-    bool is_halted : 1;    /* paced: runs nothing until the window ends; brake.h */
+    bool is_halted : 1;    /* paced: its next publish waits; brake.h */
     bool is_sated : 1;     /* owes too many replies: not read until they are gone */
     bool is_lingering : 1; /* sent -ERR: shut down for writing, input is thrown away */
 
@@ -77,7 +77,9 @@ struct nd_conn {
     uint32_t lingered;     /* bytes thrown away */
     uint64_t unsent;       /* what the kernel held when last asked */
     uint64_t progress_ms;  /* when the peer last took something, while blocked */
-    struct nd_gate *pacer; /* whose credit halted us; one reference, or NULL */
+    struct nd_gate *pacer; /* who halted us last; one reference, or NULL */
+    int64_t toll;          /* bytes of the publish that waits for it */
+    int64_t prepaid;       /* bytes of its credit that are reserved for us */
 
     struct nd_hash sids; /* our subscriptions, by sid */
     struct nd_hash_link by_cid;

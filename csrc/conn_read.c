@@ -27,8 +27,10 @@ static size_t run_publish(struct nd_conn *conn, const struct nd_op *op, size_t l
     if (have < op->size + 2) {
         return 0;
     }
+    if (!nd_client_publish(conn, op, nd_slice(body, op->size + 2), blob)) {
+        return 0;
+    }
     conn->is_announced = false;
-    nd_client_publish(conn, op, nd_slice(body, op->size + 2), blob);
     return *need;
 }
 
@@ -79,6 +81,22 @@ static void remember(struct last_line *last, const struct nd_conn *conn,
     *last = (struct last_line){line, is_plain ? len : 0, *op};
 }
 
+/* Runs one more of the same. Returns its length; 0: it is another line, it is not whole,
+ * or the connection is halted. */
+static inline size_t run_repeated(struct nd_conn *conn, struct last_line *last,
+                                  struct nd_slice rest, struct nd_blob *blob)
+{
+    if (!is_repeated(last, rest) || rest.len - last->len < last->op.size + 2) {
+        return 0;
+    }
+    struct nd_slice body = nd_slice(rest.ptr + last->len, last->op.size + 2);
+    if (body.ptr[body.len - 2] != '\r' || body.ptr[body.len - 1] != '\n') {
+        return 0;
+    }
+    last->op.tail.ptr = body.ptr - last->op.tail.len;
+    return nd_client_publish(conn, &last->op, body, blob) ? last->len + body.len : 0;
+}
+
 /* Runs the operations in *bytes* (which lie in *blob*) for as long as the connection
  * may. Returns how many bytes are done with; *need is the length of the unfinished
  * operation behind them, or 0. */
@@ -93,17 +111,10 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
     while (used < bytes.len && nd_conn__can_run(conn)) {
         struct nd_slice rest = nd_slice(bytes.ptr + used, bytes.len - used);
         struct nd_op op;
-        if (is_repeated(&last, rest)) {
-            uint64_t whole = last.len + last.op.size + 2;
-            const uint8_t *end = rest.ptr + whole;
-            if (rest.len >= whole && end[-2] == '\r' && end[-1] == '\n') {
-                last.op.tail.ptr = rest.ptr + last.len - last.op.tail.len;
-                nd_client_publish(conn, &last.op,
-                                  nd_slice(rest.ptr + last.len, last.op.size + 2),
-                                  blob);
-                used += whole;
-                continue;
-            }
+        size_t again = run_repeated(conn, &last, rest, blob);
+        if (again > 0 || conn->is_halted) {
+            used += again;
+            continue;
         }
         if (conn->state == ND_CONN_GREETED && !may_begin(conn, rest.ptr[0])) {
             break;
@@ -162,9 +173,8 @@ static void drop_tail(struct nd_conn *conn)
     conn->has_backlog = false;
 }
 
-/* Makes *rest* the tail. A long operation gets room ahead of its bytes, but never more
- * than has come already (or one direct read's minimum): what a peer announces costs
- * nothing, what it sends does. */
+/* Makes *rest* the tail. A long operation gets room ahead of its bytes: as much again as
+ * has come, or a little. What a peer only announces costs nothing. */
 static void keep_tail(struct nd_conn *conn, struct nd_slice rest, uint64_t need)
 {
     if (rest.len == 0 || !nd_conn_is_alive(conn)) {
@@ -176,8 +186,7 @@ static void keep_tail(struct nd_conn *conn, struct nd_slice rest, uint64_t need)
     if (is_direct) {
         room = (size_t)ND_MIN(need, ND_MAX(2 * (uint64_t)rest.len, 2 * ND_DIRECT_MIN));
     }
-    if (conn->tail != NULL &&
-        (conn->tail->cap < room || !nd_blob_is_sole(conn->tail))) {
+    if (conn->tail != NULL && (conn->tail->cap < room || conn->tail->cap > 2 * room)) {
         drop_tail(conn);
     }
     if (conn->tail == NULL) {
@@ -197,7 +206,7 @@ static void keep_tail(struct nd_conn *conn, struct nd_slice rest, uint64_t need)
 /* Room for the next read into a direct tail. */
 static bool grow_tail(struct nd_conn *conn)
 {
-    if (conn->tail_len == conn->tail->cap) {
+    if (conn->tail_len == conn->tail->cap && conn->tail_len < conn->tail_need) {
         uint64_t cap = ND_MIN(conn->tail_need, 2 * (uint64_t)conn->tail->cap);
         struct nd_blob *grown = nd_blob_grow(conn->tail, (size_t)cap);
         if (grown == NULL) {
@@ -209,15 +218,12 @@ static bool grow_tail(struct nd_conn *conn)
     return true;
 }
 
-/* *got* bytes went first into the direct tail, the rest to the front of the slab. */
+/* *got* bytes more of the operation in the direct tail. */
 static void take_direct(struct nd_conn *conn, size_t got)
 {
-    size_t room = ND_MIN(conn->tail->cap, conn->tail_need) - conn->tail_len;
-    size_t direct = ND_MIN(got, room);
     uint64_t need;
-    conn->tail_len += direct;
+    conn->tail_len += got;
     if (conn->tail_len < conn->tail_need) {
-        assert(got == direct);
         /* The byte behind the payload may already tell that it is wrong. */
         if (conn->tail_len + 1 == conn->tail_need) {
             run_counted(conn, nd_slice(conn->tail->data, conn->tail_len), NULL, &need);
@@ -226,15 +232,14 @@ static void take_direct(struct nd_conn *conn, size_t got)
     }
     struct nd_blob *blob = conn->tail;
     conn->tail = NULL;
-    run_counted(conn, nd_slice(blob->data, conn->tail_len), blob, &need);
+    size_t used = run_counted(conn, nd_slice(blob->data, conn->tail_len), blob, &need);
+    if (used == 0 && conn->is_halted) {
+        conn->tail = blob; /* as it is, to be run when the brake lets go */
+        conn->has_backlog = true;
+        return;
+    }
     nd_blob_release(blob);
     drop_tail(conn);
-    if (got > direct) {
-        struct nd_blob *slab = conn->owner->slab;
-        struct nd_slice bytes = nd_slice(slab->data, got - direct);
-        size_t used = run_counted(conn, bytes, slab, &need);
-        keep_tail(conn, nd_slice(bytes.ptr + used, bytes.len - used), need);
-    }
 }
 
 /* *len* bytes lie at the front of the slab: the tail, and what was read behind it. */
@@ -251,35 +256,31 @@ static void take_slab(struct nd_conn *conn, size_t len)
 static bool discard(struct nd_conn *conn)
 {
     struct nd_blob *slab = conn->owner->slab;
-    struct iovec iov = {slab->data, slab->cap};
-    int64_t got = nd_sys_readv(conn->fd, &iov, 1);
+    int64_t got = nd_sys_read(conn->fd, slab->data, slab->cap);
     if (got == ND_AGAIN) {
         return false;
     }
     conn->lingered += got > 0 ? (uint32_t)got : 0;
-    if (got <= 0 || conn->lingered > ND_LINGER_BYTES) {
+    if (got == 0 && conn->out.pending > 0) {
+        conn->is_lingering = false; /* it will send no more, but may still listen */
+    } else if (got <= 0 || conn->lingered > ND_LINGER_BYTES) {
         nd_conn_close(conn);
-        return false;
     }
-    return true;
+    return nd_conn__can_read(conn);
 }
 
 /* Lays out one read; returns the bytes asked for. *kept bytes of an old tail stand at
  * the front of the slab. */
-static size_t plan_read(struct nd_conn *conn, struct iovec iov[2], int *count,
-                        size_t *kept)
+static size_t plan_read(struct nd_conn *conn, struct iovec *iov, size_t *kept)
 {
     struct nd_blob *slab = conn->owner->slab;
-    size_t asked = 0;
-    *count = 0;
     *kept = 0;
     if (conn->is_direct) {
-        asked = ND_MIN(conn->tail->cap, conn->tail_need) - conn->tail_len;
-        iov[(*count)++] = (struct iovec){conn->tail->data + conn->tail_len, asked};
-        if (conn->tail->cap < conn->tail_need) {
-            return asked; /* nothing may pass the gap */
-        }
-    } else if (conn->tail != NULL) {
+        size_t room = ND_MIN(conn->tail->cap, conn->tail_need) - conn->tail_len;
+        *iov = (struct iovec){conn->tail->data + conn->tail_len, room};
+        return room;
+    }
+    if (conn->tail != NULL) {
         *kept = conn->tail_len;
         memcpy(slab->data, conn->tail->data, *kept);
     }
@@ -287,8 +288,19 @@ static size_t plan_read(struct nd_conn *conn, struct iovec iov[2], int *count,
     if (conn->state == ND_CONN_GREETED) {
         room = ND_MIN(room, (size_t)ND_STRANGER_READ);
     }
-    iov[(*count)++] = (struct iovec){slab->data + *kept, room};
-    return asked + room;
+    *iov = (struct iovec){slab->data + *kept, room};
+    return room;
+}
+
+/* The stream has ended, well or not, and all that came by it has run. */
+static void end(struct nd_conn *conn, int64_t rc)
+{
+    nd_reactor_collect(conn->owner);
+    if (rc == 0) {
+        nd_conn_drain(conn);
+    } else {
+        nd_conn_close(conn);
+    }
 }
 
 bool nd_conn_read(struct nd_conn *conn)
@@ -299,32 +311,22 @@ bool nd_conn_read(struct nd_conn *conn)
     if (!nd_conn__can_run(conn) || (conn->is_direct && !grow_tail(conn))) {
         return false;
     }
-    struct iovec iov[2];
-    int count;
+    struct iovec iov;
     size_t kept;
-    size_t asked = plan_read(conn, iov, &count, &kept);
-    int64_t got = asked > 0 ? nd_sys_readv(conn->fd, iov, count) : ND_AGAIN;
-    bool is_end = got == 0;
-    if (got == ND_AGAIN) {
-        if (!conn->has_backlog) {
-            return false;
-        }
-        got = 0;
-    }
-    if (got < 0) {
-        nd_reactor_collect(conn->owner);
-        nd_conn_close(conn);
+    size_t asked = plan_read(conn, &iov, &kept);
+    int64_t rc = asked > 0 ? nd_sys_read(conn->fd, iov.iov_base, asked) : ND_AGAIN;
+    if (rc == ND_AGAIN && !conn->has_backlog) {
         return false;
     }
+    size_t got = rc > 0 ? (size_t)rc : 0;
     if (conn->is_direct) {
-        take_direct(conn, (size_t)got);
+        take_direct(conn, got);
     } else {
-        take_slab(conn, kept + (size_t)got);
+        take_slab(conn, kept + got);
     }
-    if (is_end && nd_conn__can_run(conn)) {
-        nd_reactor_collect(conn->owner);
-        nd_conn_drain(conn);
+    if (rc <= 0 && rc != ND_AGAIN && nd_conn__can_run(conn)) {
+        end(conn, rc);
     }
     nd_conn__tell_poller(conn);
-    return nd_conn__can_read(conn) && ((size_t)got == asked || conn->is_ending);
+    return nd_conn__can_read(conn) && (got == asked || conn->is_ending);
 }

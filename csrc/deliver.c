@@ -13,7 +13,8 @@ enum { TRIES_MAX = 8 }; /* owners that a queue message may find its member gone 
 struct delivery {
     struct nd_reactor *reactor;
     const struct nd_msg *msg;
-    uint64_t from_cid; /* the publisher */
+    struct nd_conn *from; /* the publisher; NULL = it lives elsewhere */
+    uint64_t from_cid;
     struct nd_view full;
     struct nd_view bare; /* without the header block, for those who do not know of it */
     bool has_bare;
@@ -21,10 +22,11 @@ struct delivery {
 
 static void begin(struct delivery *d, struct nd_reactor *reactor,
                   const struct nd_msg *msg, const struct nd_match *match,
-                  uint64_t from_cid)
+                  struct nd_conn *from, uint64_t from_cid)
 {
     d->reactor = reactor;
     d->msg = msg;
+    d->from = from;
     d->from_cid = from_cid;
     d->has_bare = false;
     nd_view_full(&d->full, msg, match);
@@ -39,18 +41,14 @@ static const struct nd_view *bare_view(struct delivery *d)
     return &d->bare;
 }
 
-/* It owes more than it should: write what can be written, then see who has to wait. */
-static void lag(struct nd_reactor *reactor, struct nd_conn *to, uint64_t bytes)
+/* It owes more than it should: what can be written is, or it is heavy from here on. */
+static void lag(struct nd_reactor *reactor, struct nd_conn *to)
 {
     if (!to->is_blocked) {
         nd_reactor_post(reactor);
         nd_conn_flush(to);
-    }
-    if (nd_conn_is_alive(to) && to->is_blocked) {
+    } else {
         nd_brake_weigh(to);
-        if (atomic_load_explicit(&to->gate->heavy, memory_order_relaxed)) {
-            nd_brake_charge(reactor, to->gate, bytes);
-        }
     }
 }
 
@@ -103,7 +101,6 @@ static bool serve(struct delivery *d, struct nd_sub *sub)
                     (!view->is_headed || !(to->options & ND_OPT_HEADERS)))) {
         view = bare_view(d);
     }
-    uint64_t pending = to->out.pending;
     if (nd_unlikely(nd_view_put(view, &to->out, &reactor->pool, sub) != ND_OK)) {
         nd_conn_log(to, ND_LEVEL_ERROR, "No memory for what it is owed");
         nd_conn_close(to);
@@ -117,10 +114,9 @@ static bool serve(struct delivery *d, struct nd_sub *sub)
     if (nd_unlikely(to->is_traced)) {
         trace_out(to, sub, view);
     }
-    uint64_t bytes = to->out.pending - pending;
     count_delivery(to, sub);
     if (nd_unlikely(to->out.pending > reactor->engine->high_water)) {
-        lag(reactor, to, bytes);
+        lag(reactor, to);
     }
     return true;
 }
@@ -193,9 +189,8 @@ static int send_mail(struct delivery *d, uint32_t to, struct nd_match *match,
     } else {
         memcpy(mail->bytes + msg->line.len, msg->body.ptr, msg->body.len);
     }
-    struct nd_gate *inbox = d->reactor->engine->reactors[to]->inbox.gate;
-    if (nd_unlikely(atomic_load_explicit(&inbox->heavy, memory_order_relaxed))) {
-        nd_brake_charge(d->reactor, inbox, msg->body.len);
+    if (nd_unlikely(outbox->last->weight > d->reactor->engine->inbox_high / 4)) {
+        nd_reactor_post(d->reactor); /* so that its owner, and the brake, know of it */
     }
     return ND_OK;
 }
@@ -207,18 +202,6 @@ void nd_deliver_dispose(struct nd_parcel *parcel)
         nd_blob_release(mail->blob);
     }
     nd_match_release(mail->match);
-}
-
-/* Those of another reactor's subscribers that are heavy have to be paid for here. */
-static void charge_slice(struct delivery *d, const struct nd_match *match, uint32_t to)
-{
-    uint64_t bytes = match->prefix.len + d->msg->line.len + d->msg->body.len;
-    for (uint32_t i = match->starts[to]; i < match->starts[to + 1]; i++) {
-        struct nd_gate *gate = match->plain[i]->gate;
-        if (atomic_load_explicit(&gate->heavy, memory_order_relaxed)) {
-            nd_brake_charge(d->reactor, gate, bytes);
-        }
-    }
 }
 
 static uint32_t count_live(const struct nd_match *match, uint32_t slice)
@@ -241,36 +224,46 @@ static int64_t send_slices(struct delivery *d, struct nd_match *match)
         if (send_mail(d, to, match, NULL, 0) != ND_OK) {
             return ND_ENOMEM;
         }
-        if (nd_unlikely(atomic_load_explicit(&engine->reactors[to]->heavy_count,
-                                             memory_order_relaxed) > 0)) {
-            charge_slice(d, match, to);
-        }
         count += d->msg->reply_len > 0 ? count_live(match, to) : 1;
     }
     return count;
 }
 
-/* One member of *group*, uniformly at random among those who can take it. Returns 1, 0
- * if there is none, or ND_ENOMEM. */
+/* Gives the message to one member. Returns 1, 0 if it cannot take it, or ND_ENOMEM. */
+static int offer(struct delivery *d, struct nd_match *match, struct nd_sub *sub,
+                 uint8_t tries)
+{
+    uint64_t bytes = d->full.prefix.len + d->full.line.len + d->full.body.len;
+    if (sub->owner == d->reactor->index) {
+        if (!serve(d, sub)) {
+            return 0;
+        }
+    } else {
+        if (nd_sub_is_dead(sub) ||
+            (!d->msg->is_echoed && sub->gate->cid == d->from_cid)) {
+            return 0;
+        }
+        int rc = send_mail(d, sub->owner, match, sub, tries);
+        if (rc != ND_OK) {
+            return rc;
+        }
+    }
+    nd_brake_charge(d->from, sub->gate, bytes);
+    return 1;
+}
+
+/* One member of *group*, uniformly at random among those who can take it; those who lag
+ * come last. Returns as offer does. */
 static int pick(struct delivery *d, struct nd_match *match,
                 const struct nd_group *group, uint8_t tries)
 {
     uint32_t start = nd_reactor_random(d->reactor, group->count);
-    for (uint32_t i = 0; i < group->count; i++) {
-        uint32_t at = start + i < group->count ? start + i : start + i - group->count;
-        struct nd_sub *sub = match->members[group->first + at];
-        if (sub->owner == d->reactor->index) {
-            if (serve(d, sub)) {
-                return 1;
-            }
-        } else if (!nd_sub_is_dead(sub) &&
-                   (d->msg->is_echoed || sub->gate->cid != d->from_cid)) {
-            int rc = send_mail(d, sub->owner, match, sub, tries);
-            if (rc == ND_OK &&
-                atomic_load_explicit(&sub->gate->heavy, memory_order_relaxed)) {
-                nd_brake_charge(d->reactor, sub->gate, d->msg->body.len);
-            }
-            return rc == ND_OK ? 1 : rc;
+    for (uint32_t i = 0; i < 2 * group->count; i++) {
+        struct nd_sub *sub = match->members[group->first + (start + i) % group->count];
+        bool is_shut = !nd_brake_is_open(d->from, sub->gate);
+        int rc = is_shut == (i >= group->count) ? offer(d, match, sub, tries) : 0;
+        if (rc != 0) {
+            return rc;
         }
     }
     return 0;
@@ -305,7 +298,7 @@ static int64_t deliver_match(struct nd_reactor *reactor, struct nd_conn *from,
         hold_body(reactor, &msg, &copy) != ND_OK) {
         return ND_ENOMEM;
     }
-    begin(&d, reactor, &msg, match, from->cid);
+    begin(&d, reactor, &msg, match, from, from->cid);
     serve_slice(&d, match, &count);
     if (reactor->engine->options.reactors > 1) {
         int64_t sent = send_slices(&d, match);
@@ -383,7 +376,7 @@ void nd_deliver_mail(struct nd_reactor *reactor, struct nd_parcel *parcel)
     };
     struct delivery d;
     int64_t count = 0;
-    begin(&d, reactor, &msg, mail->match, mail->from_cid);
+    begin(&d, reactor, &msg, mail->match, NULL, mail->from_cid);
     if (mail->chosen == NULL) {
         serve_slice(&d, mail->match, &count);
     } else if (!serve(&d, mail->chosen)) {

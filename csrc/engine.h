@@ -35,6 +35,7 @@ struct nd_engine {
     _Atomic uint64_t connections;       /* open now */
     _Atomic uint64_t total_connections; /* since start */
     _Atomic uint32_t unanswered;        /* CONNECTs that wait for Python */
+    _Atomic uint32_t heavy_count;       /* gates that are heavy, inboxes included */
     _Atomic bool is_stopping;
     _Atomic uint32_t quiet; /* reactors that have stopped reading and posted all */
     _Atomic uint32_t ended; /* reactors that have ended */

@@ -26,14 +26,13 @@ void nd_events_fini(struct nd_events *events)
     nd_mutex_fini(&events->mutex);
 }
 
-static void link_node(struct nd_events *events, struct nd_event_node *node)
+/* Under the mutex; true: whoever waits is to be woken, after it. */
+static bool link_node(struct nd_events *events, struct nd_event_node *node)
 {
     bool was_empty = events->first == NULL;
     *(events->last != NULL ? &events->last->next : &events->first) = node;
     events->last = node;
-    if (was_empty) {
-        nd_cond_signal(&events->cond);
-    }
+    return was_empty;
 }
 
 /* Moves *text behind the record; returns where the next one goes. */
@@ -59,8 +58,11 @@ int nd_events_push(struct nd_events *events, const struct nd_event *event)
     at = copy_text(at, &node->event.prior, event->prior_len);
     copy_text(at, &node->event.peer, event->peer_len);
     nd_mutex_lock(&events->mutex);
-    link_node(events, node);
+    bool was_empty = link_node(events, node);
     nd_mutex_unlock(&events->mutex);
+    if (was_empty) {
+        nd_cond_signal(&events->cond);
+    }
     return ND_OK;
 }
 
@@ -102,11 +104,15 @@ void nd_events_log(struct nd_events *events, enum nd_level level, uint64_t cid,
                                     .text_len = (uint32_t)len};
     nd_mutex_lock(&events->mutex);
     bool has_room = events->log_bytes + len <= ND_LOG_QUEUE;
+    bool was_empty = false;
     if (has_room) {
         events->log_bytes += len;
-        link_node(events, node);
+        was_empty = link_node(events, node);
     }
     nd_mutex_unlock(&events->mutex);
+    if (was_empty) {
+        nd_cond_signal(&events->cond);
+    }
     if (!has_room) {
         free(node);
         atomic_fetch_add_explicit(&events->logs_dropped, 1, memory_order_relaxed);

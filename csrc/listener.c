@@ -56,8 +56,12 @@ static void pause_accepting(struct nd_reactor *reactor)
 
 void nd_listeners_resume(struct nd_reactor *reactor)
 {
+    bool is_short = false;
     for (struct nd_listener *l = reactor->listeners; l != NULL; l = l->next) {
-        nd_poll_add_level(reactor->poll, l->fd, l);
+        is_short |= nd_poll_add_level(reactor->poll, l->fd, l) != ND_OK;
+    }
+    if (is_short) {
+        pause_accepting(reactor);
     }
 }
 
@@ -90,8 +94,9 @@ void nd_listener_open(struct nd_reactor *reactor, int fd)
     }
     *listener = (struct nd_listener){ND_SOURCE_LISTENER, fd, reactor->listeners};
     reactor->listeners = listener;
-    if (!nd_timer_is_running(&reactor->accept_pause)) {
-        nd_poll_add_level(reactor->poll, fd, listener);
+    if (!nd_timer_is_running(&reactor->accept_pause) &&
+        nd_poll_add_level(reactor->poll, fd, listener) != ND_OK) {
+        pause_accepting(reactor);
     }
 }
 

@@ -54,6 +54,7 @@ enum {
     ND_REPLIES_MAX = 64 * ND_KIB,   /* PONG, +OK and the like owed before we stop
                                        reading their cause */
     ND_FLUSH_MAX = ND_MIB,          /* bytes written to one connection in one turn */
+    ND_READER_MIN = 256 * ND_KIB,   /* bytes a second: who reads so fast is never cut */
     ND_LINGER_BYTES = 256 * ND_KIB, /* read and thrown away after a fatal error */
     ND_BURY_SLICE = 1024,           /* subscriptions removed for the dead in a turn */
     ND_CACHE_ENTRIES = 4096,        /* match results a reactor keeps at most */
@@ -67,8 +68,7 @@ enum {
     ND_ADMIT_MS = 10000,     /* for Python to answer a CONNECT, bcrypt and all */
     ND_LINGER_MS = 250,      /* for the peer to read our -ERR and go */
     ND_OWED_MS = 100,        /* between two looks at a blocked connection's progress */
-    ND_PACE_MS = 20,         /* one pace window; see brake.h */
-    ND_STALL_MS = 500,       /* without progress for so long: stalled */
+    ND_PACE_MS = 10,         /* one pace window; see brake.h */
     ND_STOP_MS = 500         /* for what is owed when the engine stops */
 };
 

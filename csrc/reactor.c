@@ -6,7 +6,10 @@
 #include "client.h"
 #include "deliver.h"
 
-enum { SWEEP_SLICE = 64 }; /* cached results looked at before each sleep */
+enum {
+    SWEEP_SLICE = 64, /* cached results looked at in one turn */
+    SWEEP_MS = 1000   /* between two rounds through the cache */
+};
 
 /* ---- life ---- */
 
@@ -93,14 +96,15 @@ static void bury(struct nd_reactor *reactor, uint32_t budget);
 void nd_reactor_close_all(struct nd_reactor *reactor)
 {
     nd_listeners_close(reactor);
-    reactor->ready_first = reactor->ready_last = NULL;
-    reactor->dirty_first = reactor->dirty_last = NULL;
     while (reactor->conns.used > 0 || reactor->graveyard != NULL) {
         struct nd_hash_link *link = nd_hash_any(&reactor->conns);
         if (link != NULL) {
             struct nd_conn *conn = nd_container(link, struct nd_conn, by_cid);
             nd_conn_close(conn);
         }
+        /* Closing one may have made others ready: nobody will be served any more. */
+        reactor->ready_first = reactor->ready_last = NULL;
+        reactor->dirty_first = reactor->dirty_last = NULL;
         for (struct nd_conn *c = reactor->graveyard; c != NULL; c = c->next_grave) {
             c->is_ready = c->is_dirty = false;
         }
@@ -355,9 +359,9 @@ static int64_t until_due(const struct nd_reactor *reactor)
         &reactor->auth, &reactor->admit, &reactor->linger, &reactor->ping,
         &reactor->owed, &reactor->heavy, &reactor->pace,   &reactor->accept};
     uint64_t due_ms = reactor->is_stopping ? reactor->stop_by_ms : UINT64_MAX;
-    bool may_read = reactor->ready_first != NULL && !reactor->is_stopping;
-    if (may_read || reactor->dirty_first != NULL || reactor->graveyard != NULL ||
-        nd_inbox_has_mail(&reactor->inbox)) {
+    bool has_work = reactor->ready_first != NULL || reactor->graveyard != NULL;
+    if ((has_work && !reactor->is_stopping) || reactor->dirty_first != NULL ||
+        reactor->is_sweeping || nd_inbox_has_mail(&reactor->inbox)) {
         return 0;
     }
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
@@ -369,6 +373,17 @@ static int64_t until_due(const struct nd_reactor *reactor)
         return -1;
     }
     return due_ms > reactor->now_ms ? (int64_t)(due_ms - reactor->now_ms) : 0;
+}
+
+/* Once a second, if it is awake anyway, a reactor lets go of results that are no longer
+ * true, in slices; so they do not keep the dead alive. */
+static void sweep(struct nd_reactor *reactor)
+{
+    if (!reactor->is_sweeping && reactor->now_ms - reactor->swept_ms < SWEEP_MS) {
+        return;
+    }
+    reactor->is_sweeping = !nd_cache_sweep(reactor->cache, SWEEP_SLICE);
+    reactor->swept_ms = reactor->now_ms;
 }
 
 static void publish_cache_counts(struct nd_reactor *reactor)
@@ -420,7 +435,6 @@ static void wait_for_events(struct nd_reactor *reactor, int64_t timeout_ms,
 {
     bool may_sleep = timeout_ms != 0 && nd_inbox_doze(&reactor->inbox);
     if (may_sleep) {
-        nd_cache_sweep(reactor->cache, SWEEP_SLICE);
         publish_cache_counts(reactor);
     }
     int count =
@@ -451,5 +465,6 @@ int64_t nd_reactor_turn(struct nd_reactor *reactor, int64_t timeout_ms,
     if (is_stopping) {
         stop_step(reactor);
     }
+    sweep(reactor);
     return reactor->is_ended ? ND_ESTATE : until_due(reactor);
 }

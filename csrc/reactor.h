@@ -77,7 +77,9 @@ struct nd_reactor {
     uint32_t index;
     bool is_stopping;
     bool is_ended;
-    uint64_t now_ms; /* of this turn */
+    bool is_sweeping;  /* in the middle of a round through the cache */
+    uint64_t swept_ms; /* when the last round moved */
+    uint64_t now_ms;   /* of this turn */
     uint64_t stop_by_ms;
     struct nd_conn *actor; /* whose operation is running; NULL = mail */
 
@@ -105,8 +107,7 @@ struct nd_reactor {
 
     /* Other threads' cache lines begin here. */
     _Alignas(64) struct nd_tally tally;
-    _Atomic uint32_t heavy_count; /* connections of ours whose gates are heavy */
-    _Atomic uint32_t paced_count; /* connections of ours that run a pace window */
+    _Atomic uint32_t paced_count; /* connections of ours that are halted */
     _Alignas(64) struct nd_inbox inbox;
 };
 

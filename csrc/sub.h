@@ -22,12 +22,12 @@ struct nd_place;
  * holds one reference, each of its subscriptions one more. */
 struct nd_gate {
     _Atomic uint32_t refs;
-    _Atomic bool dead;       /* set by the owner at the start of a close */
-    _Atomic bool heavy;      /* set and cleared by the owner */
-    _Atomic bool is_stalled; /* heavy, and without progress for a while: no debts */
-    _Atomic int64_t credit;  /* bytes that may still be added in this pace window */
-    _Atomic int64_t share;   /* bytes that one window brings */
-    uint64_t cid;            /* 0 = an inbox */
+    _Atomic bool dead;        /* set by the owner at the start of a close */
+    _Atomic bool heavy;       /* set and cleared by the owner */
+    _Atomic int64_t credit;   /* bytes that may still be added; below 0 = in debt */
+    _Atomic int64_t share;    /* bytes that one pace window brings */
+    _Atomic uint32_t waiting; /* publishers that it keeps halted */
+    uint64_t cid;             /* 0 = an inbox */
 };
 
 struct nd_sub {

@@ -48,7 +48,7 @@ int nd_sys_prepare_socket(int fd); /* non-blocking, without Nagle where it has i
  * A peer without an address (a Unix socket) is ":0". */
 size_t nd_sys_peer(int fd, char text[ND_ADDRESS_SIZE]);
 
-int64_t nd_sys_readv(int fd, const struct iovec *iov, int count);
+int64_t nd_sys_read(int fd, void *to, size_t len);
 int64_t nd_sys_writev(int fd, const struct iovec *iov, int count);
 int64_t
 nd_sys_unsent(int fd); /* bytes the kernel still holds for the peer, or -errno */

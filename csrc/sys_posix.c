@@ -189,12 +189,11 @@ size_t nd_sys_peer(int fd, char text[ND_ADDRESS_SIZE])
     return ip_len;
 }
 
-int64_t nd_sys_readv(int fd, const struct iovec *iov, int count)
+int64_t nd_sys_read(int fd, void *to, size_t len)
 {
     int64_t rc;
     do {
-        rc = count == 1 ? recv(fd, iov->iov_base, iov->iov_len, 0)
-                        : readv(fd, iov, count);
+        rc = recv(fd, to, len, 0);
     } while (rc < 0 && errno == EINTR);
     return result(rc);
 }

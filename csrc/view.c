@@ -34,6 +34,9 @@ void nd_view_bare(struct nd_view *view, const struct nd_view *full,
     view->body.len -= msg->header_size;
     view->rest.len = 0;
     view->size = size;
+    if (view->body.len < full->body.len / 2) {
+        view->blob = NULL; /* copied: what is held is about what is counted as owed */
+    }
 }
 
 static int put_pieces(const struct nd_view *view, struct nd_outbuf *out,

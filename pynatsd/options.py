@@ -56,8 +56,8 @@ class Options:
         _check_range("port", self.port, -1, 65535)
         _check_range("threads", self.threads, 1, REACTORS_MAX)
         _check_range("max_connections", self.max_connections, 0, _UINT32_MAX)
-        _check_range("max_control_line", self.max_control_line, 1, 1 * MIB)
-        _check_range("max_connect_line", self.max_connect_line, 1, 1 * MIB)
+        _check_range("max_control_line", self.max_control_line, 1, 256 * KIB)
+        _check_range("max_connect_line", self.max_connect_line, 1, 256 * KIB)
         _check_range("max_payload", self.max_payload, -(2**63), PAYLOAD_CEILING)
         if self.max_payload == 0:
             raise ValueError("max_payload: must not be 0; negative means up to 1 GiB")

@@ -46,12 +46,12 @@ def test_connect_line_is_never_shorter_than_the_control_line() -> None:
         (
             "max_control_line",
             0,
-            "max_control_line: must be from 1 to 1048576, not 0",
+            "max_control_line: must be from 1 to 262144, not 0",
         ),
         (
             "max_connect_line",
-            2**20 + 1,
-            "max_connect_line: must be from 1 to 1048576, not 1048577",
+            2**18 + 1,
+            "max_connect_line: must be from 1 to 262144, not 262145",
         ),
         ("max_payload", 0, "max_payload: must not be 0; negative means up to 1 GiB"),
         (
