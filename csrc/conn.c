@@ -247,10 +247,14 @@ static void on_blocked(struct nd_conn *conn)
     if (!nd_timer_is_running(&conn->owed)) {
         nd_timer_start(&reactor->owed, &conn->owed, reactor->now_ms);
         conn->progress_ms = reactor->now_ms;
-        int64_t unsent = nd_sys_unsent(conn->fd);
-        conn->unsent = unsent > 0 ? (uint64_t)unsent : 0;
     }
     nd_brake_weigh(conn);
+}
+
+static uint64_t ask_unsent(const struct nd_conn *conn)
+{
+    int64_t unsent = nd_sys_unsent(conn->fd);
+    return unsent > 0 ? (uint64_t)unsent : 0;
 }
 
 static void on_written(struct nd_conn *conn)
@@ -309,7 +313,10 @@ void nd_conn_flush(struct nd_conn *conn)
             conn->progress_ms = reactor->now_ms;
             digest(conn, (uint64_t)sent);
         }
-        conn->is_blocked = sent < asked;
+        if (sent < asked) {
+            conn->is_blocked = true;
+            conn->unsent = ask_unsent(conn);
+        }
         budget -= sent;
     }
     if (conn->out.pending == 0) {
@@ -328,13 +335,15 @@ void nd_conn_flush(struct nd_conn *conn)
 void nd_conn_on_owed(struct nd_conn *conn)
 {
     struct nd_reactor *reactor = conn->owner;
-    int64_t unsent = nd_sys_unsent(conn->fd);
-    if (unsent >= 0 && (uint64_t)unsent < conn->unsent) {
+    uint64_t unsent = ask_unsent(conn);
+    if (unsent < conn->unsent) {
+        /* The poller will not speak up before a third of the kernel's buffer is free;
+         * what has become free is used now, so that what we owe falls as it is read. */
         conn->progress_ms = reactor->now_ms;
-    }
-    conn->unsent = unsent > 0 ? (uint64_t)unsent : 0;
-    if (reactor->now_ms - conn->progress_ms >=
-        reactor->engine->options.write_deadline_ms) {
+        conn->is_blocked = false;
+        nd_reactor_add_dirty(reactor, conn);
+    } else if (reactor->now_ms - conn->progress_ms >=
+               reactor->engine->options.write_deadline_ms) {
         nd_conn_cut(conn);
         return;
     }

@@ -375,7 +375,8 @@ def test_what_is_only_announced_costs_nothing(internals: Internals) -> None:
         for peer in peers:
             say(rig, peer, b"PUB a %d\r\nfew bytes" % (1024 * MIB))
         assert rig.look(peers[0]).tail_cap <= 32 * 1024
-        assert resident() - before < 20 * 32 * 1024 + 256 * 1024
+        if "PYNATSD_SANITIZE" not in os.environ:  # which keeps shadows of its own
+            assert resident() - before < 20 * 32 * 1024 + 256 * 1024
 
 
 # ---- life ----

@@ -31,11 +31,11 @@ def test_descriptors_run_out(spawn: Callable[..., Target], threads: int) -> None
 
     def has_run_out() -> bool:
         served[:] = [peer for peer in asked if greeted(peer)]
-        return bool(target.handle.descriptors() == NOFILE)
+        return bool(target.handle.descriptors() == NOFILE) and len(served) > 20
 
     try:
         wait_until(has_run_out, "the last descriptor")
-        assert 20 < len(served) < NOFILE
+        assert len(served) < NOFILE
 
         # The one that was there before notices nothing, and nobody spins.
         cpu, start = target.handle.cpu(), time.monotonic()
