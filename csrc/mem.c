@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-enum { POOL_COUNT = 32 }; /* chunks: half a megabyte for a reactor that was busy */
+enum { POOL_BYTES = ND_MIB }; /* that a reactor keeps when it has been busy */
 
 struct nd_blob *nd_blob_new(size_t cap)
 {
@@ -33,35 +33,51 @@ void nd_blob_release(struct nd_blob *blob)
     }
 }
 
-struct nd_blob *nd_pool_take(struct nd_pool *pool)
+static struct nd_blob **row_of(struct nd_pool *pool, size_t cap)
 {
-    struct nd_blob *blob = pool->free;
+    return cap == ND_CHUNK_FIRST  ? &pool->first
+           : cap == ND_CHUNK_SIZE ? &pool->next
+                                  : NULL;
+}
+
+struct nd_blob *nd_pool_take(struct nd_pool *pool, bool is_first)
+{
+    size_t cap = is_first ? ND_CHUNK_FIRST : ND_CHUNK_SIZE;
+    struct nd_blob **row = row_of(pool, cap);
+    struct nd_blob *blob = *row;
     if (blob == NULL) {
-        return nd_blob_new(ND_CHUNK_SIZE);
+        return nd_blob_new(cap);
     }
-    pool->free = blob->next;
-    pool->count--;
+    *row = blob->next;
+    pool->bytes -= blob->cap;
     blob->next = NULL;
     return blob;
 }
 
 void nd_pool_put(struct nd_pool *pool, struct nd_blob *blob)
 {
-    if (blob->cap != ND_CHUNK_SIZE || pool->count >= POOL_COUNT ||
-        !nd_blob_is_sole(blob)) {
+    struct nd_blob **row = row_of(pool, blob->cap);
+    if (row == NULL || pool->bytes + blob->cap > POOL_BYTES || !nd_blob_is_sole(blob)) {
         nd_blob_release(blob);
         return;
     }
-    blob->next = pool->free;
-    pool->free = blob;
-    pool->count++;
+    blob->next = *row;
+    *row = blob;
+    pool->bytes += blob->cap;
+}
+
+static void empty(struct nd_blob *blob)
+{
+    while (blob != NULL) {
+        struct nd_blob *next = blob->next;
+        nd_blob_release(blob);
+        blob = next;
+    }
 }
 
 void nd_pool_fini(struct nd_pool *pool)
 {
-    while (pool->free != NULL) {
-        struct nd_blob *blob = pool->free;
-        pool->free = blob->next;
-        nd_blob_release(blob);
-    }
+    empty(pool->first);
+    empty(pool->next);
+    *pool = (struct nd_pool){0};
 }

@@ -38,13 +38,14 @@ static inline bool nd_blob_is_sole(struct nd_blob *blob)
 
 void nd_blob_release(struct nd_blob *blob);
 
-/* Chunks of ND_CHUNK_SIZE that a reactor keeps for reuse. Its thread only. */
+/* Chunks of two sizes that a reactor keeps for reuse. Its thread only. */
 struct nd_pool {
-    struct nd_blob *free;
-    uint32_t count;
+    struct nd_blob *first, *next; /* of ND_CHUNK_FIRST, of ND_CHUNK_SIZE */
+    uint32_t bytes;               /* in both */
 };
 
-struct nd_blob *nd_pool_take(struct nd_pool *pool); /* NULL = no memory */
+struct nd_blob *nd_pool_take(struct nd_pool *pool,
+                             bool is_first); /* NULL = no memory */
 
 /* Releases a reference; the last one of a chunk goes back to the pool. */
 void nd_pool_put(struct nd_pool *pool, struct nd_blob *blob);

@@ -44,9 +44,10 @@ enum {
     ND_MIB = 1024 * 1024,
 
     ND_REACTORS_MAX = 64,              /* count */
-    ND_READ_SIZE = 64 * ND_KIB,        /* bytes asked of one read */
+    ND_READ_SIZE = 256 * ND_KIB,       /* bytes asked of one read */
     ND_STRANGER_READ = 4 * ND_KIB + 2, /* bytes asked of one read before OPEN */
-    ND_CHUNK_SIZE = 16 * ND_KIB,       /* bytes of one output chunk */
+    ND_CHUNK_FIRST = 2 * ND_KIB,       /* bytes of an output buffer's first chunk */
+    ND_CHUNK_SIZE = 64 * ND_KIB,       /* bytes of those that follow */
     ND_SHARE_MIN = 4 * ND_KIB,         /* payloads from here up go by reference */
     ND_DIRECT_MIN = 8 * ND_KIB,        /* operations from here up are read in place */
     ND_ACCEPT_BATCH = 128,             /* connections accepted in one turn */

@@ -82,7 +82,7 @@ static int open_seg(struct nd_outbuf *out, struct nd_pool *pool)
 {
     close_seg(out);
     if (out->chunk == NULL || out->chunk->cap - out->fill < REOPEN_MIN) {
-        struct nd_blob *chunk = nd_pool_take(pool);
+        struct nd_blob *chunk = nd_pool_take(pool, out->chunk == NULL);
         if (chunk == NULL) {
             return ND_ENOMEM;
         }

@@ -4,9 +4,10 @@
  *            small things      a large payload   small things again
  *            are copied        by reference      into the same chunk
  *
- * Small bytes are copied into chunks from the reactor's pool; payloads from
- * ND_SHARE_MIN up are held by reference. One write takes everything, in order. An empty
- * buffer holds no memory. Belongs to its connection's reactor; its thread only.
+ * Small bytes are copied into chunks from the reactor's pool, the first of them a small
+ * one; payloads from ND_SHARE_MIN up are held by reference. One write takes everything,
+ * in order. An empty buffer holds no memory. Belongs to its connection's reactor; its
+ * thread only.
  */
 #ifndef ND_OUTBUF_H
 #define ND_OUTBUF_H

@@ -1,5 +1,6 @@
 /* The engine and its smaller parts, as the tests see them. */
 
+#define ND_CHUNK_FIRST ...
 #define ND_CHUNK_SIZE ...
 #define ND_SHARE_MIN ...
 #define ND_EVENT_BATCH ...
@@ -15,12 +16,13 @@
 struct nd_blob {
     uint32_t refs;
     uint32_t cap;
+    struct nd_blob *next;
     uint8_t data[];
     ...;
 };
 struct nd_pool {
-    struct nd_blob *free;
-    uint32_t count;
+    struct nd_blob *first, *next;
+    uint32_t bytes;
 };
 struct nd_blob *nd_blob_new(size_t cap);
 void nd_blob_release(struct nd_blob *blob);
