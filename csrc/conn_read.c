@@ -109,6 +109,12 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
     last.len = 0;
     *need = 0;
     while (used < bytes.len && nd_conn__can_run(conn)) {
+        if (nd_unlikely(conn->owner->dirty_bytes > ND_TURN_BYTES)) {
+            /* A wide fan-out: what one read can make of it has to have a bound. */
+            nd_reactor_post(conn->owner);
+            nd_reactor_flush(conn->owner);
+            continue;
+        }
         struct nd_slice rest = nd_slice(bytes.ptr + used, bytes.len - used);
         struct nd_op op;
         size_t again = run_repeated(conn, &last, rest, blob);
@@ -145,15 +151,13 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
     return used;
 }
 
-/* Runs with the books kept: who acts, and what came in. */
+/* Runs with the books kept of what came in. */
 static size_t run_counted(struct nd_conn *conn, struct nd_slice bytes,
                           struct nd_blob *blob, uint64_t *need)
 {
     struct nd_reactor *reactor = conn->owner;
     uint64_t msgs = conn->in_msgs, in_bytes = conn->in_bytes;
-    reactor->actor = conn;
     size_t used = run(conn, bytes, blob, need);
-    reactor->actor = NULL;
     if (conn->in_msgs != msgs) {
         nd_tally_add(&reactor->tally.in_msgs, conn->in_msgs - msgs);
         nd_tally_add(&reactor->tally.in_bytes, conn->in_bytes - in_bytes);

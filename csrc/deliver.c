@@ -108,6 +108,7 @@ static bool serve(struct delivery *d, struct nd_sub *sub)
     }
     to->out_msgs++;
     to->out_bytes += view->size;
+    reactor->dirty_bytes += view->size;
     nd_tally_add(&reactor->tally.out_msgs, 1);
     nd_tally_add(&reactor->tally.out_bytes, view->size);
     nd_reactor_add_dirty(reactor, to);

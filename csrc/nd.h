@@ -51,10 +51,12 @@ enum {
     ND_SHARE_MIN = 4 * ND_KIB,         /* payloads from here up go by reference */
     ND_DIRECT_MIN = 8 * ND_KIB,        /* operations from here up are read in place */
     ND_ACCEPT_BATCH = 128,             /* connections accepted in one turn */
-    ND_NOTE_MAX = 8 * ND_KIB,       /* bytes that Python may leave with a connection */
-    ND_REPLIES_MAX = 64 * ND_KIB,   /* PONG, +OK and the like owed before we stop
+    ND_NOTE_MAX = 8 * ND_KIB,     /* bytes that Python may leave with a connection */
+    ND_REPLIES_MAX = 64 * ND_KIB, /* PONG, +OK and the like owed before we stop
                                        reading their cause */
-    ND_FLUSH_MAX = ND_MIB,          /* bytes written to one connection in one turn */
+    ND_TURN_BYTES =
+        8 * ND_MIB,        /* payload delivered before a turn writes in its middle */
+    ND_FLUSH_MAX = ND_MIB, /* bytes written to one connection in one turn */
     ND_READER_MIN = 256 * ND_KIB,   /* bytes a second: who reads so fast is never cut */
     ND_LINGER_BYTES = 256 * ND_KIB, /* read and thrown away after a fatal error */
     ND_BURY_SLICE = 1024,           /* subscriptions removed for the dead in a turn */

@@ -226,9 +226,7 @@ void nd_reactor_collect(struct nd_reactor *reactor)
     if (nd_likely(!nd_inbox_has_mail(&reactor->inbox))) {
         return;
     }
-    struct nd_conn *actor = reactor->actor;
     struct nd_page *page = nd_inbox_take(&reactor->inbox);
-    reactor->actor = NULL; /* what comes by mail is not this connection's doing */
     while (page != NULL) {
         struct nd_page *next = page->next;
         for (struct nd_parcel *parcel = nd_page_at(page, 0); parcel != NULL;
@@ -238,7 +236,6 @@ void nd_reactor_collect(struct nd_reactor *reactor)
         nd_page_free(page);
         page = next;
     }
-    reactor->actor = actor;
     nd_brake_empty_inbox(reactor);
 }
 
@@ -331,6 +328,7 @@ void nd_reactor_flush(struct nd_reactor *reactor)
 {
     struct nd_conn *conn = reactor->dirty_first;
     reactor->dirty_first = reactor->dirty_last = NULL;
+    reactor->dirty_bytes = 0;
     while (conn != NULL) {
         struct nd_conn *next = conn->next_dirty;
         conn->is_dirty = false;

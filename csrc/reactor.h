@@ -81,7 +81,6 @@ struct nd_reactor {
     uint64_t swept_ms; /* when the last round moved */
     uint64_t now_ms;   /* of this turn */
     uint64_t stop_by_ms;
-    struct nd_conn *actor; /* whose operation is running; NULL = mail */
 
     struct nd_blob *slab; /* the read buffer, lent to one connection at a time */
     uint8_t *scratch;     /* room for one control line: a publisher's, respelled */
@@ -94,6 +93,7 @@ struct nd_reactor {
     struct nd_conn *ready_first, *ready_last;
     uint32_t ready_count;
     struct nd_conn *dirty_first, *dirty_last;
+    uint64_t dirty_bytes; /* delivered to our connections since the last flush */
     struct nd_conn *graveyard;
     struct nd_hash conns; /* by cid */
 
