@@ -42,30 +42,33 @@ static inline bool nd_slice_is_equal(struct nd_slice a, struct nd_slice b)
 enum {
     ND_KIB = 1024,
     ND_MIB = 1024 * 1024,
+    ND_REACTORS_MAX = 64, /* count */
 
-    ND_REACTORS_MAX = 64,              /* count */
-    ND_READ_SIZE = 256 * ND_KIB,       /* bytes asked of one read */
-    ND_STRANGER_READ = 4 * ND_KIB + 2, /* bytes asked of one read before OPEN */
-    ND_CHUNK_FIRST = 2 * ND_KIB,       /* bytes of an output buffer's first chunk */
-    ND_CHUNK_SIZE = 64 * ND_KIB,       /* bytes of those that follow */
-    ND_SHARE_MIN = 4 * ND_KIB,         /* payloads from here up go by reference */
-    ND_DIRECT_MIN = 8 * ND_KIB,        /* operations from here up are read in place */
-    ND_ACCEPT_BATCH = 128,             /* connections accepted in one turn */
-    ND_NOTE_MAX = 8 * ND_KIB,     /* bytes that Python may leave with a connection */
-    ND_REPLIES_MAX = 64 * ND_KIB, /* PONG, +OK and the like owed before we stop
-                                       reading their cause */
-    ND_TURN_BYTES =
-        8 * ND_MIB,        /* payload delivered before a turn writes in its middle */
-    ND_FLUSH_MAX = ND_MIB, /* bytes written to one connection in one turn */
-    ND_READER_MIN = 256 * ND_KIB,   /* bytes a second: who reads so fast is never cut */
-    ND_LINGER_BYTES = 256 * ND_KIB, /* read and thrown away after a fatal error */
-    ND_BURY_SLICE = 1024,           /* subscriptions removed for the dead in a turn */
-    ND_CACHE_ENTRIES = 4096,        /* match results a reactor keeps at most */
-    ND_CACHE_BYTES = ND_MIB,        /* and what they may weigh together */
-    ND_MATCH_SLICE = 1000,          /* subscriptions copied under one read lock */
-    ND_CONNECTS_MAX = 4096,         /* CONNECTs unanswered before accepting pauses */
-    ND_LINE_CEILING = 256 * ND_KIB, /* bytes that a control line may be set to */
+    /* Reading, bytes. The sizes of reads and chunks: ARCHITECTURE.md, "Measured". */
+    ND_READ_SIZE = 256 * ND_KIB,        /* asked of one read */
+    ND_STRANGER_READ = 4 * ND_KIB + 2,  /* the same before OPEN */
+    ND_DIRECT_MIN = 8 * ND_KIB,         /* operations from here up are read in place */
+    ND_LINE_CEILING = 256 * ND_KIB,     /* what a control line may be set to */
     ND_PAYLOAD_CEILING = 1024 * ND_MIB, /* what "unlimited" means */
+    ND_LINGER_BYTES = 256 * ND_KIB,     /* thrown away after a fatal error */
+
+    /* Writing, bytes. */
+    ND_CHUNK_FIRST = 2 * ND_KIB,  /* the first chunk of an output buffer */
+    ND_CHUNK_SIZE = 64 * ND_KIB,  /* those that follow */
+    ND_SHARE_MIN = 4 * ND_KIB,    /* payloads from here up go by reference */
+    ND_REPLIES_MAX = 64 * ND_KIB, /* PONG, +OK and such owed: we read no more */
+    ND_TURN_BYTES = 8 * ND_MIB,   /* delivered before a turn writes in its middle */
+    ND_FLUSH_MAX = ND_MIB,        /* written to one connection in one turn */
+    ND_READER_MIN = 256 * ND_KIB, /* a second: who reads so fast is never cut */
+
+    /* Other amounts. */
+    ND_ACCEPT_BATCH = 128,    /* connections accepted in one turn */
+    ND_CONNECTS_MAX = 4096,   /* CONNECTs unanswered before accepting pauses */
+    ND_NOTE_MAX = 8 * ND_KIB, /* bytes that Python may leave with a connection */
+    ND_BURY_SLICE = 1024,     /* subscriptions removed for the dead in one turn */
+    ND_CACHE_ENTRIES = 4096,  /* match results that a reactor keeps at most */
+    ND_CACHE_BYTES = ND_MIB,  /* and what they may weigh together */
+    ND_MATCH_SLICE = 1000,    /* subscriptions copied under one read lock */
 
     ND_ACCEPT_PAUSE_MS = 20, /* before a listener without descriptors is tried again */
     ND_ADMIT_MS = 10000,     /* for Python to answer a CONNECT, bcrypt and all */

@@ -37,6 +37,7 @@ DEBUG_FLAGS = ["-O1", "-g", "-UNDEBUG"]
 STRICT_FLAGS = ["-Wall", "-Wextra", "-Wshadow", "-Werror"]
 # What internals_engine.c takes over, to count it and to make it fail.
 WRAPPED = ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "free"]
+WRAPPED += ["accept4"]
 # From nd.h, which has too much C in it for cffi; every internals_*.h may use it.
 BASE = "struct nd_slice { const uint8_t *ptr; size_t len; };"
 

@@ -3,6 +3,7 @@
  * The linker sends the module's calls of malloc and its kin here. What libc allocates
  * for itself does not pass.
  */
+#include <sys/socket.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <stdlib.h>
@@ -154,4 +155,28 @@ static int64_t nd_test_alloc_live(void)
 static void nd_test_alloc_show(void)
 {
     backtrace_symbols_fd(memory.where, memory.depth, 2);
+}
+
+/* ---- accepting that fails ---- */
+
+static struct {
+    _Atomic int error, times;
+} accepting;
+
+int __real_accept4(int listener, struct sockaddr *address, socklen_t *len, int flags);
+
+int __wrap_accept4(int listener, struct sockaddr *address, socklen_t *len, int flags)
+{
+    if (atomic_load(&accepting.times) > 0) {
+        atomic_fetch_sub(&accepting.times, 1);
+        errno = atomic_load(&accepting.error);
+        return -1;
+    }
+    return __real_accept4(listener, address, len, flags);
+}
+
+static void nd_test_accept_fail(int error, int times)
+{
+    atomic_store(&accepting.error, error);
+    atomic_store(&accepting.times, times);
 }

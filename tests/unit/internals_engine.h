@@ -1,5 +1,6 @@
 /* The engine and its smaller parts, as the tests see them. */
 
+#define ND_ACCEPT_PAUSE_MS ...
 #define ND_CHUNK_FIRST ...
 #define ND_CHUNK_SIZE ...
 #define ND_SHARE_MIN ...
@@ -148,3 +149,6 @@ void nd_test_alloc_fail(int64_t nth, bool is_lasting);
 int64_t nd_test_alloc_calls(void); /* since nd_test_alloc_fail */
 int64_t nd_test_alloc_live(void);  /* blocks not freed */
 void nd_test_alloc_show(void);     /* where the last failure was, on stderr */
+
+/* The next *times* accepts fail with this errno. */
+void nd_test_accept_fail(int error, int times);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import socket
@@ -377,6 +378,43 @@ def test_what_is_only_announced_costs_nothing(internals: Internals) -> None:
         assert rig.look(peers[0]).tail_cap <= 32 * 1024
         if "PYNATSD_SANITIZE" not in os.environ:  # which keeps shadows of its own
             assert resident() - before < 20 * 32 * 1024 + 256 * 1024
+
+
+# ---- accepting ----
+
+
+def listening(rig: Rig) -> socket.socket:
+    """A socket that is connected to a listener of *rig*, not accepted yet."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        assert rig.lib.nd_listen(rig.engine, listener.fileno()) == rig.lib.ND_OK
+        listener.detach()
+    return socket.create_connection(address)
+
+
+@pytest.mark.parametrize("name", ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"])
+def test_a_shortage_is_waited_out(rig: Rig, name: str) -> None:
+    with listening(rig) as arrival:
+        arrival.setblocking(False)
+        rig.lib.nd_test_accept_fail(getattr(errno, name), 2)
+        for _ in range(2):
+            rig.settle()
+            with pytest.raises(BlockingIOError):
+                arrival.recv(4)
+            # Nobody spins meanwhile: the next turn is due when the pause is over.
+            assert rig.turn() == rig.lib.ND_ACCEPT_PAUSE_MS
+            rig.now += rig.lib.ND_ACCEPT_PAUSE_MS
+        rig.settle()
+        assert arrival.recv(5) == b"INFO "
+
+
+@pytest.mark.parametrize("name", ["ECONNABORTED", "EPERM", "EPROTO", "EINTR"])
+def test_one_arrival_that_fails_is_no_matter(rig: Rig, name: str) -> None:
+    with listening(rig) as arrival:
+        arrival.setblocking(False)
+        rig.lib.nd_test_accept_fail(getattr(errno, name), 3)
+        rig.settle()
+        assert arrival.recv(5) == b"INFO "
 
 
 # ---- life ----
