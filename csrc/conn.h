@@ -59,6 +59,7 @@ struct nd_conn {
     bool is_announced : 1; /* the tail's control line was checked already */
     bool is_direct : 1;    /* the tail is filled by reading into it */
     bool has_backlog : 1;  /* the tail holds operations that could have run */
+    bool is_yielding : 1;  /* it had its turn of them; the rest is for the next */
     bool is_halted : 1;    /* paced: its next publish waits; brake.h */
     bool is_sated : 1;     /* owes too many replies: not read until they are gone */
     bool is_lingering : 1; /* sent -ERR: shut down for writing, input is thrown away */

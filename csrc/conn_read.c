@@ -106,9 +106,11 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
     const struct nd_parse_limits *limits = &conn->owner->engine->limits;
     struct last_line last;
     size_t used = 0;
+    int slice = ND_RUN_SLICE;
     last.len = 0;
     *need = 0;
-    while (used < bytes.len && nd_conn__can_run(conn)) {
+    conn->is_yielding = false;
+    while (used < bytes.len && nd_conn__can_run(conn) && !conn->is_yielding) {
         if (nd_unlikely(conn->owner->dirty_bytes > ND_TURN_BYTES)) {
             /* A wide fan-out: what one read can make of it has to have a bound. */
             nd_reactor_post(conn->owner);
@@ -146,6 +148,7 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
         } else {
             nd_client_run(conn, &op);
             used += (size_t)line;
+            conn->is_yielding = --slice == 0;
         }
     }
     return used;
@@ -204,7 +207,7 @@ static void keep_tail(struct nd_conn *conn, struct nd_slice rest, uint64_t need)
     conn->tail_len = rest.len;
     conn->tail_need = need;
     conn->is_direct = is_direct;
-    conn->has_backlog = !nd_conn__can_run(conn);
+    conn->has_backlog = !nd_conn__can_run(conn) || conn->is_yielding;
 }
 
 /* Room for the next read into a direct tail. */
@@ -328,9 +331,10 @@ bool nd_conn_read(struct nd_conn *conn)
     } else {
         take_slab(conn, kept + got);
     }
-    if (rc <= 0 && rc != ND_AGAIN && nd_conn__can_run(conn)) {
+    if (rc <= 0 && rc != ND_AGAIN && nd_conn__can_run(conn) && !conn->has_backlog) {
         end(conn, rc);
     }
     nd_conn__tell_poller(conn);
-    return nd_conn__can_read(conn) && (got == asked || conn->is_ending);
+    return nd_conn__can_read(conn) &&
+           (got == asked || conn->is_ending || conn->has_backlog);
 }

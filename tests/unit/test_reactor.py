@@ -228,6 +228,26 @@ class Rig:
 # ---- turns ----
 
 
+def test_many_operations_take_turns_with_others(internals: Internals) -> None:
+    """Nobody waits for all the SUBs of another; half a close behind them is no matter."""
+    with Rig(internals) as rig:
+        slice_ = rig.lib.ND_RUN_SLICE
+        many, other = rig.client(), rig.client()
+        many.send(b"".join(b"SUB s.%d %d\r\n" % (n, n) for n in range(5 * slice_ // 2)))
+        many.send(b"PING\r\n")
+        many.sock.shutdown(socket.SHUT_WR)
+        other.send(b"PING\r\n")
+        assert rig.turn() == 0
+        assert rig.stats().subscriptions == slice_
+        assert other.read() == b"PONG\r\n"
+        assert rig.turn() == 0
+        assert rig.stats().subscriptions == 2 * slice_
+        rig.settle()
+        assert many.read() == b"PONG\r\n"
+        assert many.ended
+        assert rig.stats().subscriptions == 0
+
+
 @pytest.fixture
 def rig(internals: Internals) -> Iterator[Rig]:
     with Rig(internals) as made:
