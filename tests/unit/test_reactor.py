@@ -229,7 +229,7 @@ class Rig:
 
 
 def test_many_operations_take_turns_with_others(internals: Internals) -> None:
-    """Nobody waits for all the SUBs of another; half a close behind them is no matter."""
+    """Nobody waits for all the SUBs of another; a half close behind them is fine."""
     with Rig(internals) as rig:
         slice_ = rig.lib.ND_RUN_SLICE
         many, other = rig.client(), rig.client()

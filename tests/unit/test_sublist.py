@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sanitized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from index_model import Index
 
 Internals = tuple[Any, Any]
-HERE = Path(__file__).resolve().parent
-CSRC = HERE.parent.parent / "csrc"
 
 
 @pytest.fixture
@@ -343,27 +339,7 @@ def test_colliding_names_are_quick(index: Index) -> None:
 # ---- threads ----
 
 
-def can_sanitize(gcc: str, flags: list[str], folder: Path) -> bool:
-    empty = folder / "empty.c"
-    empty.write_text("int main(void) { return 0; }\n")
-    command = [gcc, *flags, str(empty), "-o", str(folder / "empty")]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
 def test_threads_under_the_thread_sanitizer(tmp_path: Path) -> None:
-    gcc = shutil.which("gcc")
-    flags = ["-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-pthread", "-fsanitize=thread"]
-    if gcc is None or not can_sanitize(gcc, flags, tmp_path):
-        pytest.skip("gcc has no thread sanitizer here")
-    names = ["tiers", "hash", "sub", "place", "trie", "match", "subject", "sys_posix"]
-    sources = [CSRC / f"{name}.c" for name in names] + [*CSRC.glob("sublist*.c")]
-    files = [*map(str, sources), str(HERE / "tsan_sublist.c")]
-    driver = str(tmp_path / "tsan_sublist")
-    subprocess.run([gcc, *flags, f"-I{CSRC}", *files, "-o", driver], check=True)
-    # Without what another sanitizer wants loaded first.
-    environ = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
-    done = subprocess.run(
-        [driver], capture_output=True, text=True, timeout=120, env=environ, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("ok ")
+    parts = ["tiers", "hash", "sub", "place", "trie", "match", "subject", "sys_posix"]
+    parts += [path.stem for path in sanitized.CSRC.glob("sublist*.c")]
+    assert sanitized.run("tsan_sublist", parts, "thread", tmp_path).startswith("ok ")
