@@ -286,33 +286,38 @@ static bool leaves_reactor(const struct nd_reactor *reactor,
            match->starts[own + 1] - match->starts[own] < match->plain_count;
 }
 
-/* To everyone in *match*, which the caller keeps alive. */
-static int64_t deliver_match(struct nd_reactor *reactor, struct nd_conn *from,
-                             const struct nd_msg *as_read, struct nd_match *match)
+/* Beyond our own slice: parcels to other reactors, and one member of every group. */
+static int64_t deliver_widely(struct delivery *d, struct nd_match *match, int64_t count)
 {
-    struct nd_msg msg = *as_read;
-    struct delivery d;
+    struct nd_msg held = *d->msg;
     struct nd_blob *copy = NULL;
-    int64_t count = 0;
-
-    if (reactor->engine->options.reactors > 1 && leaves_reactor(reactor, match) &&
-        hold_body(reactor, &msg, &copy) != ND_OK) {
-        return ND_ENOMEM;
-    }
-    begin(&d, reactor, &msg, match, from, from->cid);
-    serve_slice(&d, match, &count);
-    if (reactor->engine->options.reactors > 1) {
-        int64_t sent = send_slices(&d, match);
+    if (d->reactor->engine->options.reactors > 1) {
+        if (hold_body(d->reactor, &held, &copy) != ND_OK) {
+            return ND_ENOMEM;
+        }
+        d->msg = &held;
+        int64_t sent = send_slices(d, match);
         count = sent < 0 ? sent : count + sent;
     }
     for (uint32_t i = 0; i < match->group_count && count >= 0; i++) {
-        int picked = pick(&d, match, &match->groups[i], 0);
+        int picked = pick(d, match, &match->groups[i], 0);
         count = picked < 0 ? picked : count + picked;
     }
     if (copy != NULL) {
         nd_blob_release(copy);
     }
     return count;
+}
+
+/* To everyone in *match*, which the caller keeps alive. */
+static int64_t deliver_match(struct nd_reactor *reactor, struct nd_conn *from,
+                             const struct nd_msg *msg, struct nd_match *match)
+{
+    struct delivery d;
+    int64_t count = 0;
+    begin(&d, reactor, msg, match, from, from->cid);
+    serve_slice(&d, match, &count);
+    return leaves_reactor(reactor, match) ? deliver_widely(&d, match, count) : count;
 }
 
 int64_t nd_deliver(struct nd_reactor *reactor, struct nd_conn *from,
