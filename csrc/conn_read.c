@@ -8,7 +8,8 @@
 /* Runs one PUB or HPUB, whose control line is *line* bytes long, if all of it is there.
  * Returns its length; 0 if not, and then *need is what it will be. */
 static size_t run_publish(struct nd_conn *conn, const struct nd_op *op, size_t line,
-                          struct nd_slice bytes, struct nd_blob *blob, uint64_t *need)
+                          struct nd_slice bytes, struct nd_blob *blob, uint64_t *need,
+                          uint64_t *ticket)
 {
     if (!conn->is_announced && !nd_client_announce(conn, op)) {
         return 0;
@@ -27,7 +28,7 @@ static size_t run_publish(struct nd_conn *conn, const struct nd_op *op, size_t l
     if (have < op->size + 2) {
         return 0;
     }
-    if (!nd_client_publish(conn, op, nd_slice(body, op->size + 2), blob)) {
+    if (!nd_client_publish(conn, op, nd_slice(body, op->size + 2), blob, ticket)) {
         return 0;
     }
     conn->is_announced = false;
@@ -49,7 +50,8 @@ static bool may_begin(struct nd_conn *conn, uint8_t first)
  * is the same to the letter needs neither parsing nor checking again. */
 struct last_line {
     const uint8_t *ptr;
-    size_t len; /* 0 = none */
+    size_t len;      /* 0 = none */
+    uint64_t ticket; /* of its lookup */
     struct nd_op op;
 };
 
@@ -74,11 +76,12 @@ static bool is_repeated(const struct last_line *last, struct nd_slice rest)
 }
 
 static void remember(struct last_line *last, const struct nd_conn *conn,
-                     const struct nd_op *op, const uint8_t *line, size_t len)
+                     const struct nd_op *op, const uint8_t *line, size_t len,
+                     uint64_t ticket)
 {
     bool is_plain = op->kind == ND_OP_PUB && op->tail.len > 0 && !conn->is_traced &&
                     !(conn->options & ND_OPT_PEDANTIC);
-    *last = (struct last_line){line, is_plain ? len : 0, *op};
+    *last = (struct last_line){line, is_plain ? len : 0, ticket, *op};
 }
 
 /* Runs one more of the same. Returns its length; 0: it is another line, it is not whole,
@@ -94,7 +97,8 @@ static inline size_t run_repeated(struct nd_conn *conn, struct last_line *last,
         return 0;
     }
     last->op.tail.ptr = body.ptr - last->op.tail.len;
-    return nd_client_publish(conn, &last->op, body, blob) ? last->len + body.len : 0;
+    bool is_done = nd_client_publish(conn, &last->op, body, blob, &last->ticket);
+    return is_done ? last->len + body.len : 0;
 }
 
 /* Runs the operations in *bytes* (which lie in *blob*) for as long as the connection
@@ -138,11 +142,13 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
             nd_conn_enter(conn, ND_CONN_OPEN);
         }
         if (nd_likely(op.kind <= ND_OP_HPUB)) {
-            size_t len = run_publish(conn, &op, (size_t)line, rest, blob, need);
+            uint64_t ticket = 0;
+            size_t len =
+                run_publish(conn, &op, (size_t)line, rest, blob, need, &ticket);
             if (len == 0) {
                 break;
             }
-            remember(&last, conn, &op, rest.ptr, (size_t)line);
+            remember(&last, conn, &op, rest.ptr, (size_t)line, ticket);
             used += len;
             *need = 0;
         } else {

@@ -133,5 +133,7 @@ struct nd_cache *nd_cache_new(struct nd_sublist *list, const struct nd_hash_key 
 void nd_cache_free(struct nd_cache *cache);
 struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject,
                                int *rc);
+uint64_t nd_cache_ticket(const struct nd_cache *cache);
+bool nd_cache_again(struct nd_cache *cache, uint64_t ticket, struct nd_match **match);
 bool nd_cache_sweep(struct nd_cache *cache, uint32_t budget);
 void nd_cache_count(const struct nd_cache *cache, struct nd_cache_counts *counts);
