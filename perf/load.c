@@ -20,11 +20,16 @@ static const char usage_text[] =
     "                      ranges, as 16,100-4096; default 16\n"
     "  --subjects N        publish to N subjects in turn; default 1\n"
     "  --pairs             publisher i and subscriber i have subject i to themselves\n"
+    "  --shuffle           take the subjects in a pseudo-random turn, always the same\n"
     "  --wildcard          subscribe to perf.* instead of every subject\n"
     "  --queue GROUP       all subscribers join this queue group\n"
     "  --inflight BYTES    how far a publisher may be ahead of the deliveries;\n"
     "                      default: as far as the sockets let it\n"
     "  --check             verify order, checksum and all bytes, slowly; sizes >= 16\n"
+    "  --requesters N      instead: N connections that keep one request outstanding\n"
+    "                      each, --messages of each, and one that answers\n"
+    "  --new-inbox         each request has a subscription of its own\n"
+    "  --connects N        instead: open, greet and close N connections, 64 at once\n"
     "  --server-pid PID    report the CPU time that this process takes meanwhile\n"
     "  --idle N            open N connections with one subscription each, print the\n"
     "                      line, hold them until standard input ends or brings one\n";
@@ -38,10 +43,14 @@ enum option_id {
     OPT_SIZE,
     OPT_SUBJECTS,
     OPT_PAIRS,
+    OPT_SHUFFLE,
     OPT_WILDCARD,
     OPT_QUEUE,
     OPT_INFLIGHT,
     OPT_CHECK,
+    OPT_REQUESTERS,
+    OPT_NEW_INBOX,
+    OPT_CONNECTS,
     OPT_SERVER_PID,
     OPT_IDLE,
 };
@@ -55,10 +64,14 @@ static const struct option options[] = {
     {"size", required_argument, NULL, OPT_SIZE},
     {"subjects", required_argument, NULL, OPT_SUBJECTS},
     {"pairs", no_argument, NULL, OPT_PAIRS},
+    {"shuffle", no_argument, NULL, OPT_SHUFFLE},
     {"wildcard", no_argument, NULL, OPT_WILDCARD},
     {"queue", required_argument, NULL, OPT_QUEUE},
     {"inflight", required_argument, NULL, OPT_INFLIGHT},
     {"check", no_argument, NULL, OPT_CHECK},
+    {"requesters", required_argument, NULL, OPT_REQUESTERS},
+    {"new-inbox", no_argument, NULL, OPT_NEW_INBOX},
+    {"connects", required_argument, NULL, OPT_CONNECTS},
     {"server-pid", required_argument, NULL, OPT_SERVER_PID},
     {"idle", required_argument, NULL, OPT_IDLE},
     {NULL, 0, NULL, 0},
@@ -112,6 +125,29 @@ static void parse_sizes(struct settings *settings, const char *text)
     }
 }
 
+static void apply_flag(struct settings *settings, enum option_id id)
+{
+    switch (id) {
+    case OPT_PAIRS:
+        settings->pairs = true;
+        break;
+    case OPT_SHUFFLE:
+        settings->shuffle = true;
+        break;
+    case OPT_WILDCARD:
+        settings->wildcard = true;
+        break;
+    case OPT_CHECK:
+        settings->check = true;
+        break;
+    case OPT_NEW_INBOX:
+        settings->new_inbox = true;
+        break;
+    default:
+        break;
+    }
+}
+
 static void apply(struct settings *settings, enum option_id id, const char *value)
 {
     switch (id) {
@@ -137,20 +173,11 @@ static void apply(struct settings *settings, enum option_id id, const char *valu
     case OPT_SUBJECTS:
         settings->subjects = (unsigned)whole_number(value, 1000000);
         break;
-    case OPT_PAIRS:
-        settings->pairs = true;
-        break;
-    case OPT_WILDCARD:
-        settings->wildcard = true;
-        break;
     case OPT_QUEUE:
         settings->queue = value;
         break;
     case OPT_INFLIGHT:
         settings->inflight = whole_number(value, (uint64_t)1 << 40);
-        break;
-    case OPT_CHECK:
-        settings->check = true;
         break;
     case OPT_SERVER_PID:
         settings->server_pid = (pid_t)whole_number(value, INT32_MAX);
@@ -161,6 +188,14 @@ static void apply(struct settings *settings, enum option_id id, const char *valu
         settings->publishers = 0;
         settings->subscribers = (unsigned)whole_number(value, 1000000);
         break;
+    case OPT_REQUESTERS:
+        settings->requesters = (unsigned)whole_number(value, 10000);
+        break;
+    case OPT_CONNECTS:
+        settings->connects = whole_number(value, (uint64_t)1 << 32);
+        break;
+    default:
+        apply_flag(settings, id);
     }
 }
 
@@ -168,6 +203,10 @@ static void validate(struct settings *settings)
 {
     if (!settings->port)
         usage("--port is missing");
+    if (settings->requesters && settings->connects)
+        usage("--requesters and --connects exclude each other");
+    if (settings->check && (settings->requesters || settings->connects))
+        usage("--check is for publishers and subscribers");
     if (settings->idle ? !settings->subscribers
                        : !settings->publishers || !settings->messages)
         usage("nothing to do");
@@ -244,12 +283,19 @@ int main(int argc, char **argv)
     parse_command_line(&settings, argc, argv);
     raise_descriptor_limit();
     run.settings = &settings;
-    if (run_open(&run) && !settings.idle)
+    if (settings.requesters)
+        request_run(&run);
+    else if (settings.connects)
+        storm_run(&run);
+    else if (run_open(&run) && !settings.idle)
         run_publish(&run);
     printf("{\"published\":%llu,\"delivered\":%llu,\"expected\":%llu,"
            "\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"server_cpu_seconds\":%.6f,",
            (unsigned long long)run.taken, (unsigned long long)run.delivered,
            (unsigned long long)run.expected, run.seconds, run.cpu, run.server_cpu);
+    if (settings.requesters)
+        printf("\"p50_us\":%.1f,\"p99_us\":%.1f,", latency_us(&run.latencies, 0.5),
+               latency_us(&run.latencies, 0.99));
     print_failures(&run);
     failures_shown = run.failure_count;
     if (settings.idle && !failures_shown)

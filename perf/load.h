@@ -5,11 +5,15 @@
  * the length of every record beforehand, hops from record to record. `--check` gives
  * up the speed and verifies every byte instead.
  *
- *   load.c        command line and the JSON line
- *   load_link.c   connecting, and the control lines that any connection may get
- *   load_run.c    the loop
- *   load_speed.c  blocks and records of equal length: count and framing
- *   load_check.c  records of any length: order, checksum, headers byte for byte
+ *   load.c            command line and the JSON line
+ *   load_link.c       connecting, and the control lines that any connection may get
+ *   load_subject.c    which subject a message has
+ *   load_run.c        the clocks, and the loop of publishers and subscribers
+ *   load_speed.c      blocks and records of equal length: count and framing
+ *   load_check.c      records of any length: order, checksum, headers byte for byte
+ *   load_request.c    the loop of requesters and their responder
+ *   load_storm.c      the loop of connections that come and go
+ *   load_histogram.c  latencies
  */
 #ifndef PERF_LOAD_H
 #define PERF_LOAD_H
@@ -26,6 +30,9 @@ enum {
     RANGES_MAX = 8,          /* entries of --size */
     BLOCK_SIZE = 128 * 1024, /* a publisher writes about this much at once */
     READ_SIZE = 256 * 1024,
+    EVENTS_MAX = 1024,     /* taken from epoll at once */
+    STALL_MS = 10000,      /* a run in which nothing moves for so long has failed */
+    LATENCY_BUCKETS = 992, /* up to 34 s */
 };
 
 struct range {
@@ -37,24 +44,35 @@ struct settings {
     unsigned publishers, subscribers;
     unsigned subjects; /* subjects in use; with pairs, one for each pair */
     bool pairs;        /* publisher i and subscriber i meet on subject i */
+    bool shuffle;      /* the turn of the subjects is pseudo-random, but fixed */
     bool wildcard;     /* one subscription to perf.* for each subscriber */
     bool check;
-    bool idle;         /* open the subscribers, hold them, send nothing */
-    const char *queue; /* group of all subscribers, or NULL */
-    uint64_t messages; /* of each publisher */
-    uint64_t inflight; /* bytes a publisher may be ahead of the deliveries; 0 = any */
-    pid_t server_pid;  /* whose CPU time is read; 0 = nobody's */
+    bool idle;           /* open the subscribers, hold them, send nothing */
+    const char *queue;   /* group of all subscribers, or NULL */
+    unsigned requesters; /* they replace publishers and subscribers, if any */
+    bool new_inbox;      /* each request subscribes to an inbox of its own */
+    uint64_t connects;   /* connections that come and go, and nothing else */
+    uint64_t messages;   /* of each publisher or requester */
+    uint64_t inflight;   /* bytes a publisher may be ahead of the deliveries; 0 = any */
+    pid_t server_pid;    /* whose CPU time is read; 0 = nobody's */
     struct range sizes[RANGES_MAX]; /* of payloads; speed runs have exactly one size */
     unsigned size_count;
 };
 
-enum link_kind { LINK_PUBLISHER, LINK_SUBSCRIBER };
+enum link_kind {
+    LINK_PUBLISHER,
+    LINK_SUBSCRIBER,
+    LINK_REQUESTER,
+    LINK_RESPONDER,
+    LINK_CALLER,
+};
 
 /* A connection; first member of whoever owns it, so that epoll can hand out this. */
 struct link {
     enum link_kind kind;
     int fd;
-    unsigned index;      /* among its kind */
+    unsigned index; /* among its kind */
+    bool has_info;
     unsigned pongs;      /* PONG lines seen */
     unsigned pongs_owed; /* PING lines not yet answered */
     size_t line_len;     /* bytes of an unfinished line; line keeps the first of them */
@@ -84,11 +102,19 @@ struct subscriber {
     uint64_t *next_count; /* check: for each publisher, the next sequence number */
 };
 
+struct latencies {
+    uint64_t count;
+    uint64_t buckets[LATENCY_BUCKETS];
+};
+
 struct run {
     const struct settings *settings;
+    struct link **links; /* all that are opened together, in that order */
+    unsigned link_count;
     struct publisher *publishers;
     struct subscriber *subscribers;
     int epoll;
+    unsigned *order;                 /* with shuffle: the subjects, turn by turn */
     uint64_t taken, delivered;       /* messages, over all links */
     uint64_t expected;               /* deliveries of a faultless run */
     size_t pub_record;               /* bytes of the largest PUB with its payload */
@@ -96,6 +122,7 @@ struct run {
     size_t msg_head, msg_record;     /* speed: bytes of a MSG line, of a whole record */
     uint64_t *seen;                  /* check with a queue: one bit for each message */
     double seconds, cpu, server_cpu; /* of the timed part */
+    struct latencies latencies;      /* from a request to its reply */
     unsigned failure_count;
     char failures[FAILURES_KEPT][160];
     char buffer[READ_SIZE]; /* lent to one read at a time */
@@ -108,11 +135,30 @@ void run_fail(struct run *run, const char *format, ...)
 /* Open all links. False: it failed, and run->failures says why. */
 bool run_open(struct run *run);
 void run_publish(struct run *run);
+/* Open, exchange and verify; run->failures says what was wrong. */
+void request_run(struct run *run);
+void storm_run(struct run *run);
+/* Do this work, and read all clocks around it. */
+void run_timed(struct run *run, void (*work)(struct run *run));
 /* Keep idle links alive until standard input ends or brings a line. */
 void run_hold(struct run *run);
 
+struct addrinfo;
+
 /* Connect every link, subscribe, and wait for the PONG that proves it. */
 bool link_open_all(struct run *run);
+/* The steps of that, each false, NULL or -1 if it failed. */
+struct addrinfo *link_resolve(struct run *run);
+int link_connect(struct run *run, const struct addrinfo *address);
+bool link_greet(struct run *run, struct link *link);
+/* Have epoll watch it for these events. */
+bool link_watch(struct run *run, struct link *link, uint32_t events);
+/* Write something so small that the socket takes it whole. */
+void link_send(struct run *run, struct link *link, const char *data, size_t size);
+/* Answer the PINGs that came. */
+void link_pay_pongs(struct run *run, struct link *link);
+/* Consume run->buffer, which holds nothing but lines. */
+bool link_take_lines(struct run *run, struct link *link, size_t size);
 /* Consume one control line, or the part of it that is here. 0 = the run failed. */
 size_t link_take_line(struct run *run, struct link *link, const char *data,
                       size_t size);
@@ -132,6 +178,10 @@ struct mode {
 
 extern const struct mode speed_mode, check_mode;
 
+/* The same pseudo-random numbers in every run; the state is the seed. */
+uint64_t next_random(uint64_t *state);
+void subject_shuffle(struct run *run);
+unsigned subject_of(const struct run *run, unsigned publisher, uint64_t sequence);
 /* Subjects and sids have the same length throughout a run. */
 int subject_render(char *out, size_t size, const struct settings *settings,
                    unsigned subject);
@@ -140,6 +190,10 @@ int sid_render(char *out, size_t size, const struct settings *settings,
 int subject_digits(const struct settings *settings);
 /* One literal subscription for each subject, so the sid tells them apart. */
 bool has_many_sids(const struct settings *settings);
+
+void latency_add(struct latencies *latencies, uint64_t ns);
+/* What this share of them (0 to 1) did not exceed, in microseconds. */
+double latency_us(const struct latencies *latencies, double share);
 
 void *must_alloc(size_t count, size_t size);
 

@@ -16,15 +16,6 @@ struct stamp {
     uint64_t sequence;
 };
 
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t x = *state += 0x9e3779b97f4a7c15u; /* splitmix64 */
-
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
 /* FNV-1a over the payload with its checksum taken as zero. */
 static uint32_t checksum_of(const char *payload, size_t size)
 {
@@ -79,21 +70,16 @@ static size_t pick_size(const struct settings *settings, uint64_t *random)
     return range->min + next_random(random) % (range->max - range->min + 1);
 }
 
-static unsigned subject_of(const struct settings *settings, unsigned publisher,
-                           uint64_t sequence)
-{
-    return settings->pairs ? publisher : (unsigned)(sequence % settings->subjects);
-}
-
-static char *render_record(const struct settings *settings, struct publisher *publisher,
+static char *render_record(const struct run *run, struct publisher *publisher,
                            uint64_t sequence, char *at)
 {
+    const struct settings *settings = run->settings;
     struct stamp stamp = {.publisher = publisher->link.index, .sequence = sequence};
     size_t size = pick_size(settings, &publisher->random);
     char name[HEAD_MAX];
 
     subject_render(name, sizeof(name), settings,
-                   subject_of(settings, stamp.publisher, sequence));
+                   subject_of(run, stamp.publisher, sequence));
     at += sprintf(at, "PUB %s %zu\r\n", name, size);
     for (size_t i = sizeof(stamp); i < size; i += sizeof(uint64_t)) {
         uint64_t word = next_random(&publisher->random);
@@ -114,7 +100,7 @@ static uint64_t fill(struct run *run, struct publisher *publisher, uint64_t max_
     uint64_t count = 0;
 
     while (count < max_count && at - publisher->block < BLOCK_SIZE) {
-        at = render_record(run->settings, publisher, publisher->taken + count, at);
+        at = render_record(run, publisher, publisher->taken + count, at);
         count++;
     }
     publisher->at = publisher->block;
@@ -157,7 +143,7 @@ static const char *verify(struct run *run, struct subscriber *subscriber)
         return "checksum";
     if (stamp.publisher >= settings->publishers || stamp.sequence >= settings->messages)
         return "sequence number out of range";
-    subject = subject_of(settings, stamp.publisher, stamp.sequence);
+    subject = subject_of(run, stamp.publisher, stamp.sequence);
     subject_render(name, sizeof(name), settings, subject);
     sid_render(sid, sizeof(sid), settings, subject);
     snprintf(head, sizeof(head), "MSG %s %s %zu\r\n", name, sid, size);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -34,36 +35,16 @@ void *must_alloc(size_t count, size_t size)
     return memory;
 }
 
-int subject_digits(const struct settings *settings)
-{
-    return snprintf(NULL, 0, "%u", settings->subjects - 1);
-}
-
-bool has_many_sids(const struct settings *settings)
-{
-    return settings->subjects > 1 && !settings->pairs && !settings->wildcard;
-}
-
-int subject_render(char *out, size_t size, const struct settings *settings,
-                   unsigned subject)
-{
-    return snprintf(out, size, "perf.%0*u", subject_digits(settings), subject);
-}
-
-int sid_render(char *out, size_t size, const struct settings *settings,
-               unsigned subject)
-{
-    if (!has_many_sids(settings))
-        return snprintf(out, size, "1");
-    return snprintf(out, size, "1%0*u", subject_digits(settings), subject);
-}
-
 const char *link_name(const struct link *link)
 {
+    static const char *const kinds[] = {
+        [LINK_PUBLISHER] = "publisher", [LINK_SUBSCRIBER] = "subscriber",
+        [LINK_REQUESTER] = "requester", [LINK_RESPONDER] = "responder",
+        [LINK_CALLER] = "caller",
+    };
     static char name[32];
 
-    snprintf(name, sizeof(name), "%s %u",
-             link->kind == LINK_PUBLISHER ? "publisher" : "subscriber", link->index);
+    snprintf(name, sizeof(name), "%s %u", kinds[link->kind], link->index);
     return name;
 }
 
@@ -76,7 +57,9 @@ static bool act_on_line(struct run *run, struct link *link)
         link->pongs++;
     else if (!strcmp(line, "PING\r\n"))
         link->pongs_owed++;
-    else if (strncmp(line, "INFO ", 5) != 0) {
+    else if (!strncmp(line, "INFO ", 5))
+        link->has_info = true;
+    else {
         run_fail(run, "%s got %.*s", link_name(link), (int)strcspn(line, "\r\n"), line);
         return false;
     }
@@ -102,7 +85,41 @@ size_t link_take_line(struct run *run, struct link *link, const char *data, size
     return used;
 }
 
-static int connect_to(struct run *run, const struct addrinfo *address)
+bool link_take_lines(struct run *run, struct link *link, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        size_t used = link_take_line(run, link, run->buffer + done, size - done);
+
+        if (!used)
+            return false;
+        done += used;
+    }
+    return true;
+}
+
+void link_send(struct run *run, struct link *link, const char *data, size_t size)
+{
+    if (send(link->fd, data, size, MSG_NOSIGNAL) != (ssize_t)size)
+        run_fail(run, "%s: cannot write: %s", link_name(link), strerror(errno));
+}
+
+void link_pay_pongs(struct run *run, struct link *link)
+{
+    for (; link->pongs_owed; link->pongs_owed--)
+        link_send(run, link, "PONG\r\n", strlen("PONG\r\n"));
+}
+
+bool link_watch(struct run *run, struct link *link, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = link};
+
+    if (epoll_ctl(run->epoll, EPOLL_CTL_ADD, link->fd, &event) == 0)
+        return true;
+    run_fail(run, "epoll_ctl: %s", strerror(errno));
+    return false;
+}
+
+int link_connect(struct run *run, const struct addrinfo *address)
 {
     struct timeval patience = {.tv_sec = OPEN_SECONDS};
     int on = 1;
@@ -122,8 +139,8 @@ static int connect_to(struct run *run, const struct addrinfo *address)
     return fd;
 }
 
-static void write_subscriptions(FILE *out, const struct settings *settings,
-                                const struct link *link)
+static void write_topics(FILE *out, const struct settings *settings,
+                         const struct link *link)
 {
     const char *group = settings->queue ? settings->queue : "";
     const char *space = settings->queue ? " " : "";
@@ -143,8 +160,19 @@ static void write_subscriptions(FILE *out, const struct settings *settings,
     }
 }
 
+static void write_subscriptions(FILE *out, const struct settings *settings,
+                                const struct link *link)
+{
+    if (link->kind == LINK_SUBSCRIBER)
+        write_topics(out, settings, link);
+    else if (link->kind == LINK_RESPONDER)
+        fputs("SUB perf.request 1\r\n", out);
+    else if (link->kind == LINK_REQUESTER && !settings->new_inbox)
+        fprintf(out, "SUB _INBOX.%u.* 1\r\n", link->index);
+}
+
 /* The socket still blocks here. */
-static bool send_greeting(struct run *run, struct link *link)
+bool link_greet(struct run *run, struct link *link)
 {
     char *text = NULL;
     size_t size = 0;
@@ -154,8 +182,7 @@ static bool send_greeting(struct run *run, struct link *link)
     if (!out)
         return false;
     fputs(connect_line, out);
-    if (link->kind == LINK_SUBSCRIBER)
-        write_subscriptions(out, run->settings, link);
+    write_subscriptions(out, run->settings, link);
     fputs("PING\r\n", out);
     fclose(out);
     is_sent = send(link->fd, text, size, MSG_NOSIGNAL) == (ssize_t)size;
@@ -170,63 +197,56 @@ static bool await_pong(struct run *run, struct link *link)
 {
     while (!link->pongs) {
         ssize_t got = recv(link->fd, run->buffer, READ_SIZE, 0);
-        size_t done = 0;
 
         if (got <= 0) {
             run_fail(run, "%s: no PONG: %s", link_name(link),
                      got ? strerror(errno) : "closed");
             return false;
         }
-        while (done < (size_t)got) {
-            size_t used =
-                link_take_line(run, link, run->buffer + done, (size_t)got - done);
-
-            if (!used)
-                return false;
-            done += used;
-        }
+        if (!link_take_lines(run, link, (size_t)got))
+            return false;
     }
     return fcntl(link->fd, F_SETFL, O_NONBLOCK) == 0;
-}
-
-static struct link *nth_link(struct run *run, unsigned i)
-{
-    unsigned subscribers = run->settings->subscribers;
-
-    return i < subscribers ? &run->subscribers[i].link
-                           : &run->publishers[i - subscribers].link;
 }
 
 static bool open_group(struct run *run, const struct addrinfo *address, unsigned from,
                        unsigned to)
 {
     for (unsigned i = from; i < to; i++) {
-        struct link *link = nth_link(run, i);
+        struct link *link = run->links[i];
 
-        link->fd = connect_to(run, address);
-        if (link->fd < 0 || !send_greeting(run, link))
+        link->fd = link_connect(run, address);
+        if (link->fd < 0 || !link_greet(run, link))
             return false;
     }
     for (unsigned i = from; i < to; i++) {
-        if (!await_pong(run, nth_link(run, i)))
+        if (!await_pong(run, run->links[i]))
             return false;
     }
     return true;
 }
 
-bool link_open_all(struct run *run)
+struct addrinfo *link_resolve(struct run *run)
 {
     const struct settings *settings = run->settings;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *address = NULL;
-    unsigned total = settings->subscribers + settings->publishers;
-    bool is_open = true;
     int rc = getaddrinfo(settings->host, settings->port, &hints, &address);
 
-    if (rc != 0) {
-        run_fail(run, "%s: %s", settings->host, gai_strerror(rc));
+    if (rc == 0)
+        return address;
+    run_fail(run, "%s: %s", settings->host, gai_strerror(rc));
+    return NULL;
+}
+
+bool link_open_all(struct run *run)
+{
+    unsigned total = run->link_count;
+    struct addrinfo *address = link_resolve(run);
+    bool is_open = true;
+
+    if (!address)
         return false;
-    }
     for (unsigned i = 0; i < total && is_open; i += OPEN_AT_ONCE)
         is_open = open_group(run, address, i,
                              total - i < OPEN_AT_ONCE ? total : i + OPEN_AT_ONCE);

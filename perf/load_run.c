@@ -1,4 +1,4 @@
-/* load_run -- the loop. In each turn all readable subscribers are read dry before a
+/* load_run -- the clocks, and the loop of publishers and subscribers. In each turn all readable subscribers are read dry before a
  * publisher may write one more block, so that a server has no reason to find a
  * subscriber slow. */
 #include "load.h"
@@ -11,11 +11,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-enum {
-    EVENTS_MAX = 256,
-    STALL_MS = 10000, /* a run in which nothing moves for so long has failed */
-};
 
 void run_fail(struct run *run, const char *format, ...)
 {
@@ -35,17 +30,25 @@ static const struct mode *mode_of(const struct run *run)
     return run->settings->check ? &check_mode : &speed_mode;
 }
 
-/* Subscribers are level-triggered, publishers edge-triggered: they remember. */
-static bool watch(struct run *run, struct link *link)
+/* Subscribers are opened first. */
+static void prepare_links(struct run *run)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = link};
+    const struct settings *settings = run->settings;
+    unsigned total = settings->subscribers + settings->publishers;
 
-    if (link->kind == LINK_PUBLISHER)
-        event.events |= EPOLLOUT | EPOLLET;
-    if (epoll_ctl(run->epoll, EPOLL_CTL_ADD, link->fd, &event) == 0)
-        return true;
-    run_fail(run, "epoll_ctl: %s", strerror(errno));
-    return false;
+    run->publishers = must_alloc(settings->publishers, sizeof(struct publisher));
+    run->subscribers = must_alloc(settings->subscribers, sizeof(struct subscriber));
+    run->links = must_alloc(total, sizeof(struct link *));
+    for (unsigned i = 0; i < settings->subscribers; i++) {
+        run->subscribers[i].link.kind = LINK_SUBSCRIBER;
+        run->subscribers[i].link.index = i;
+        run->links[run->link_count++] = &run->subscribers[i].link;
+    }
+    for (unsigned i = 0; i < settings->publishers; i++) {
+        run->publishers[i].link.kind = LINK_PUBLISHER;
+        run->publishers[i].link.index = i;
+        run->links[run->link_count++] = &run->publishers[i].link;
+    }
 }
 
 bool run_open(struct run *run)
@@ -54,39 +57,25 @@ bool run_open(struct run *run)
     uint64_t published = settings->publishers * settings->messages;
     bool once = settings->queue || settings->pairs;
 
-    run->publishers = must_alloc(settings->publishers, sizeof(struct publisher));
-    run->subscribers = must_alloc(settings->subscribers, sizeof(struct subscriber));
     run->expected =
         published * (once && settings->subscribers ? 1 : settings->subscribers);
-    for (unsigned i = 0; i < settings->publishers; i++) {
-        run->publishers[i].link.kind = LINK_PUBLISHER;
-        run->publishers[i].link.index = i;
-    }
-    for (unsigned i = 0; i < settings->subscribers; i++) {
-        run->subscribers[i].link.kind = LINK_SUBSCRIBER;
-        run->subscribers[i].link.index = i;
-    }
+    prepare_links(run);
+    if (settings->shuffle)
+        subject_shuffle(run);
     mode_of(run)->prepare(run);
     run->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (!link_open_all(run))
         return false;
-    for (unsigned i = 0; i < settings->subscribers; i++) {
-        if (!watch(run, &run->subscribers[i].link))
-            return false;
-    }
-    for (unsigned i = 0; i < settings->publishers; i++) {
-        if (!watch(run, &run->publishers[i].link))
+    for (unsigned i = 0; i < run->link_count; i++) {
+        struct link *link = run->links[i];
+
+        /* Subscribers are level-triggered, publishers edge-triggered: they remember. */
+        if (!link_watch(run, link,
+                        link->kind == LINK_PUBLISHER ? EPOLLIN | EPOLLOUT | EPOLLET
+                                                     : EPOLLIN))
             return false;
     }
     return true;
-}
-
-static void write_line(struct run *run, struct link *link, const char *line)
-{
-    ssize_t size = (ssize_t)strlen(line);
-
-    if (send(link->fd, line, (size_t)size, MSG_NOSIGNAL) != size)
-        run_fail(run, "%s: cannot write: %s", link_name(link), strerror(errno));
 }
 
 static void consume(struct run *run, struct link *link, size_t size)
@@ -107,10 +96,8 @@ static void consume(struct run *run, struct link *link, size_t size)
             return;
         done += used;
     }
-    while (subscriber && link->pongs_owed) {
-        write_line(run, link, "PONG\r\n");
-        link->pongs_owed--;
-    }
+    if (subscriber)
+        link_pay_pongs(run, link);
 }
 
 static void read_dry(struct run *run, struct link *link)
@@ -251,7 +238,7 @@ static void flush_subscribers(struct run *run)
                                     : settings->publishers * settings->messages;
 
     for (unsigned i = 0; i < settings->subscribers; i++)
-        write_line(run, &run->subscribers[i].link, "PING\r\n");
+        link_send(run, &run->subscribers[i].link, "PING\r\n", strlen("PING\r\n"));
     for (unsigned i = 0; i < settings->subscribers; i++) {
         const struct subscriber *subscriber = &run->subscribers[i];
 
@@ -277,7 +264,7 @@ static double clock_seconds(clockid_t clock)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-void run_publish(struct run *run)
+void run_timed(struct run *run, void (*work)(struct run *run))
 {
     clockid_t server = CLOCK_MONOTONIC;
     double seconds, cpu, server_cpu;
@@ -290,11 +277,16 @@ void run_publish(struct run *run)
     cpu = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
     server_cpu = clock_seconds(server);
     seconds = clock_seconds(CLOCK_MONOTONIC);
-    publish_all(run);
+    work(run);
     run->seconds = clock_seconds(CLOCK_MONOTONIC) - seconds;
     if (run->settings->server_pid)
         run->server_cpu = clock_seconds(server) - server_cpu;
     run->cpu = clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+}
+
+void run_publish(struct run *run)
+{
+    run_timed(run, publish_all);
     if (!run->failure_count)
         flush_subscribers(run);
 }

@@ -20,8 +20,7 @@ static void render_block(struct run *run, struct publisher *publisher)
     char *at = publisher->block;
 
     for (size_t i = 0; i < run->block_count; i++) {
-        unsigned subject = settings->pairs ? publisher->link.index
-                                           : (unsigned)(i % settings->subjects);
+        unsigned subject = subject_of(run, publisher->link.index, i);
         char name[HEAD_MAX];
 
         subject_render(name, sizeof(name), settings, subject);

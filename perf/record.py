@@ -19,28 +19,33 @@ class Measured:
     """
     One round of one server.
 
-    *figure* is CPU microseconds per message, or resident bytes per connection;
-    infinite if the round failed, so that the median feels it. *moved_rate* is
-    messages a second, and *load_share* the generator's CPU over the wall time.
+    *figure* is CPU microseconds per message, request or connect, or resident bytes
+    per connection; infinite if the round failed, so that the median feels it.
+    *moved_rate* is messages a second, and *load_share* the generator's CPU over the
+    wall time. *p50_us* and *p99_us* are latencies of requests; 0 if there were none.
     """
 
     side: str
     figure: float
     moved_rate: float = 0.0
     load_share: float = 0.0
+    p50_us: float = 0.0
+    p99_us: float = 0.0
     errors: tuple[str, ...] = ()
     raw: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The rounds of one side: median and spread of the figure, and failures."""
+    """The rounds of one side: medians, the spread of the figure, and failures."""
 
     middle: float
     low: float
     high: float
     rate: float
     load_share: float
+    p50_us: float
+    p99_us: float
     failed: int
 
     @staticmethod
@@ -54,6 +59,8 @@ class Summary:
             high=max(figures),
             rate=median(one.moved_rate for one in mine),
             load_share=max(one.load_share for one in mine),
+            p50_us=median(one.p50_us for one in mine),
+            p99_us=median(one.p99_us for one in mine),
             failed=sum(bool(one.errors) for one in mine),
         )
 
@@ -68,7 +75,16 @@ def judge(side: str, raw: dict[str, Any]) -> Measured:
     cost = math.inf if errors else raw["server_cpu_seconds"] * 1e6 / messages
     moved = raw["delivered"] if raw["expected"] else raw["published"]
     share = raw["cpu_seconds"] / seconds
-    return Measured(side, cost, moved / seconds, share, errors, raw)
+    return Measured(
+        side,
+        cost,
+        moved / seconds,
+        share,
+        raw.get("p50_us", 0.0),
+        raw.get("p99_us", 0.0),
+        errors,
+        raw,
+    )
 
 
 @dataclass(slots=True)
@@ -132,8 +148,8 @@ class Report:
     def table(self) -> str:
         """Return the comparison, one line for each scenario."""
         lines = [
-            "CPU microseconds a message (memory: resident bytes a connection):"
-            " median (min-max)",
+            "CPU microseconds a message, request (rr) or connect"
+            " (memory: resident bytes a connection): median (min-max)",
             f"{'scenario':17}{'ours':>27}{'peer':>27}{'ratio':>7}"
             f"{'ours /s':>11}{'peer /s':>11}{'load CPU':>10}",
         ]
@@ -152,6 +168,9 @@ class Report:
                 yield f"  {summary.failed} FAILED ({side})"
             if summary.load_share > BOUND_SHARE:
                 yield f"  generator-bound ({side})"
+        if ours.p99_us or peer.p99_us:
+            yield f"  p50 {ours.p50_us:.0f}/{peer.p50_us:.0f} us"
+            yield f"  p99 {ours.p99_us:.0f}/{peer.p99_us:.0f} us"
         if self.rows[name].get("inflight"):
             yield f"  inflight {self.rows[name]['inflight']:,} B"
 

@@ -36,7 +36,7 @@ PEER = "nats-server -a 127.0.0.1 -p {port}"
 MEMORY = "memory"
 MIXED_SIZES = "16,17-300,4000-5000,65536"  # of --check; bytes
 SMOKE_DIVISOR = 1000  # of the messages of a scenario
-SMOKE_CHECKED = 100  # messages of each publisher
+SMOKE_LEAST = 100  # messages of each publisher, and always with --check
 SMOKE_CONNECTIONS = 100
 SETTLE_SECONDS = 3.0  # before memory is read; past nats-server's first PING at 2 s
 
@@ -82,20 +82,20 @@ class Bench:
         """Alternate the servers, both alive throughout, under one load."""
         messages = scenario.messages
         if self.options.smoke:
-            messages = max(1, messages // SMOKE_DIVISOR)
+            messages = max(SMOKE_LEAST, messages // SMOKE_DIVISOR)
         arguments = scenario.arguments(messages=messages, sizes=str(scenario.size))
         self.report.begin(scenario.name, asdict(scenario) | {"messages": messages})
         with ExitStack() as stack:
             servers = {side: stack.enter_context(self._server(side)) for side in SIDES}
             for number in range(1, self.options.rounds + 1):
                 self._round(scenario.name, number, servers, arguments)
-            if self.options.smoke:
+            if self.options.smoke and scenario.has_check:
                 self._check(scenario, servers)
 
     def _check(self, scenario: Scenario, servers: dict[str, Server]) -> None:
         name = f"{scenario.name} check"
-        arguments = scenario.arguments(messages=SMOKE_CHECKED, sizes=MIXED_SIZES)
-        self.report.begin(name, asdict(scenario) | {"messages": SMOKE_CHECKED})
+        arguments = scenario.arguments(messages=SMOKE_LEAST, sizes=MIXED_SIZES)
+        self.report.begin(name, asdict(scenario) | {"messages": SMOKE_LEAST})
         self._round(name, 1, servers, [*arguments, "--check"])
 
     def memory(self) -> None:
@@ -144,9 +144,12 @@ class Bench:
 def told_speed(measured: Measured) -> str:
     """Return a speed round in words."""
     bound = ", GENERATOR-BOUND" if measured.load_share > BOUND_SHARE else ""
+    latency = ""
+    if measured.p99_us:
+        latency = f", p50 {measured.p50_us:.0f} us, p99 {measured.p99_us:.0f} us"
     return (
         f"{measured.figure:.3f} us a message, {measured.moved_rate:,.0f}/s,"
-        f" generator {measured.load_share:.0%} of its CPU{bound}"
+        f" generator {measured.load_share:.0%} of its CPU{bound}{latency}"
     )
 
 
