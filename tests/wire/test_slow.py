@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from stream import SIZE, SUBSCRIBE, Flood, Reader
 from target import Target
-from wire import MIB, PING, PONG, SECONDS, SLOW, Peer, msg, pub, wait_until
+from wire import MIB, MODERN, PING, PONG, SECONDS, SLOW, Peer, msg, pub, wait_until
 
 Serve = Callable[..., Target]
 GAP = 0.5 * SLOW
@@ -215,3 +215,47 @@ def test_tail_of_one_message(target: Target, size: int) -> None:
     publisher.send(pub(b"s", body))
     publisher.expect_silence_until_pong()
     late.expect(msg(b"s", b"1", body))
+
+
+def test_quick_reader_of_many_who_publish_much(
+    serve: Serve, pool: ThreadPoolExecutor, threads: int
+) -> None:
+    """Twelve messages of 1 MiB at a time are more than its cap; it is not cut."""
+    target = serve(threads=threads)
+    reader = target.client()
+    reader.send(b"SUB big 1\r\n")
+    reader.expect_silence_until_pong()
+    message = pub(b"big", b"x" * MIB)
+    publishers = target.clients(12)
+    for peer in publishers:
+        pool.submit(peer.send, message * 4)
+    want = 48 * len(msg(b"big", b"1", b"x" * MIB))
+    got, deadline = 0, time.monotonic() + 20 * SECONDS * SLOW
+    while got < want and time.monotonic() < deadline:
+        with contextlib.suppress(BlockingIOError):
+            data = reader.socket.recv(MIB)
+            assert data, f"cut after {got} of {want} bytes"
+            got += len(data)
+    assert got == want
+    assert target.handle.stats().slow_consumers == 0
+
+
+def test_what_is_left_out_is_not_held(
+    spawn: Callable[..., Target], threads: int
+) -> None:
+    """A few bytes are owed of each message, not the header block that was left out."""
+    target = spawn(threads=threads)
+    deaf = target.client(window=4096)
+    deaf.send(b"SUB fill 1\r\nSUB bare 2\r\n")
+    deaf.expect_silence_until_pong()
+    publisher = target.client(MODERN)
+    for _ in range(50):  # until the kernel takes no more
+        publisher.send(pub(b"fill", b"x" * 100_000))
+    publisher.expect_silence_until_pong()
+    before = target.handle.rss()
+    block = b"NATS/1.0\r\nk: " + b"v" * 999_000 + b"\r\n\r\n"
+    size = b"%d" % len(block)
+    for _ in range(60):
+        publisher.send(b"HPUB bare " + size + b" " + size + b"\r\n" + block + b"\r\n")
+    publisher.expect_silence_until_pong()
+    assert target.handle.rss() - before < 20 * MIB
