@@ -2,9 +2,9 @@
 
 The environment may choose:
 
-    PYNATSD_POLLER=epoll|kqueue|external    instead of the best one of the platform
-    PYNATSD_DEV=1                           asserts, warnings as errors, -Og
-    PYNATSD_SANITIZE=address,undefined      as of the compiler's -fsanitize
+    PYNATSD_POLLER=epoll|external       instead of the best one of the platform
+    PYNATSD_DEV=1                       asserts, warnings as errors, -Og
+    PYNATSD_SANITIZE=address,undefined  as of the compiler's -fsanitize
 """
 
 import os
@@ -42,13 +42,9 @@ SANITIZE = [
 
 def poller() -> str:
     """The name of the poll_*.c to compile in; the others stay out."""
-    chosen = os.environ.get("PYNATSD_POLLER")
-    if chosen is None:
-        if sys.platform.startswith("linux"):
-            return "epoll"
-        bsd = sys.platform == "darwin" or "bsd" in sys.platform
-        return "kqueue" if bsd and (CSRC / "poll_kqueue.c").exists() else "external"
-    if chosen not in ("epoll", "kqueue", "external"):
+    best = "epoll" if sys.platform.startswith("linux") else "external"
+    chosen = os.environ.get("PYNATSD_POLLER", best)
+    if chosen not in ("epoll", "external"):
         raise ValueError(f"PYNATSD_POLLER: no poller is called {chosen!r}")
     return chosen
 

@@ -134,7 +134,7 @@ int nd_control_run(struct nd_engine *engine, nd_on_events on_events, void *conte
 /* Ends every run call: no more reading, what is owed gets 0.5 s, then all is closed. */
 void nd_stop(struct nd_engine *engine);
 
-/* ---- one reactor by hand: tests, and platforms without epoll or kqueue ---- */
+/* ---- one reactor by hand: tests, and platforms without epoll ---- */
 
 struct nd_ready {
     int fd;
@@ -170,5 +170,5 @@ int nd_close(struct nd_engine *engine, uint64_t cid); /* no effect if it is gone
 /* ---- facts ---- */
 
 void nd_stats_read(struct nd_engine *engine, struct nd_stats *stats);
-const char *nd_poller_name(void); /* "epoll", "kqueue" or "external" */
+const char *nd_poller_name(void); /* "epoll" or "external" */
 const char *nd_strerror(int code);

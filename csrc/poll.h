@@ -1,4 +1,4 @@
-/* poll -- the contract that poll_epoll.c and poll_external.c fulfil (and a kqueue one may).
+/* poll -- the contract that poll_epoll.c and poll_external.c fulfil.
  *
  * Connections are registered once, edge-triggered, for both directions: the poller says
  * "became readable" once, and the reactor keeps a connection with unread bytes on its

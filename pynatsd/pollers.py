@@ -1,4 +1,4 @@
-"""Reactors on platforms without epoll or kqueue: Python waits, C does the rest."""
+"""Reactors on platforms without epoll: Python waits, C does the rest."""
 
 import selectors
 import time
