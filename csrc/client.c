@@ -317,15 +317,11 @@ static int64_t deliver(struct nd_conn *conn, const struct nd_op *op,
 }
 
 bool nd_client_publish(struct nd_conn *conn, const struct nd_op *op,
-                       struct nd_slice body, struct nd_blob *blob, uint64_t *ticket)
+                       struct nd_slice body, struct nd_blob *blob)
 {
     struct nd_reactor *reactor = conn->owner;
-    int rc = ND_OK;
-    struct nd_match *match;
-    if (!nd_cache_again(reactor->cache, *ticket, &match)) {
-        match = nd_cache_find(reactor->cache, op->subject, &rc);
-        *ticket = nd_cache_ticket(reactor->cache);
-    }
+    int rc;
+    struct nd_match *match = nd_cache_find(reactor->cache, op->subject, &rc);
     if (match != NULL &&
         nd_unlikely(!nd_brake_pass(reactor, conn, match, op->subject.len + body.len))) {
         return false;

@@ -18,11 +18,10 @@ void nd_client_run(struct nd_conn *conn, const struct nd_op *op);
 bool nd_client_announce(struct nd_conn *conn, const struct nd_op *op);
 
 /* All of it has come. *body* is header block, payload and CR LF; *blob* is what it lies
- * in and can be held, or NULL. *ticket*: of the last lookup of the same subject, see
- * match.h, or 0; set to that of this one. False: the connection is halted by the brake,
- * and the operation is to be run again when it is not. */
+ * in and can be held, or NULL. False: the connection is halted by the brake, and the
+ * operation is to be run again when it is not. */
 bool nd_client_publish(struct nd_conn *conn, const struct nd_op *op,
-                       struct nd_slice body, struct nd_blob *blob, uint64_t *ticket);
+                       struct nd_slice body, struct nd_blob *blob);
 
 /* *input* does not begin with an operation (op->error_at, rc of nd_parse); or, with rc
  * ND_PARSE_VERB, a payload did not end with CR LF. Answers and closes. */

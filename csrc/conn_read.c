@@ -5,18 +5,52 @@
 #include "conn_own.h"
 #include "reactor.h"
 
+/* Is it all that is asked of a message that may come in a burst? See burst.h. */
+static bool is_simple(const struct nd_conn *conn, const struct nd_op *op)
+{
+    bool wants_answer =
+        (conn->options & (ND_OPT_VERBOSE | ND_OPT_PEDANTIC)) != 0 ||
+        (op->reply.len > 0 && (conn->options & ND_OPT_NO_RESPONDERS) != 0);
+    return op->kind == ND_OP_PUB && op->tail.len > 0 && op->size < ND_SHARE_MIN - 2 &&
+           !wants_answer && !conn->is_traced &&
+           op->size <= conn->owner->engine->max_payload;
+}
+
+/* Adds one whole message to the burst; another subject, or a full one, begins anew.
+ * False: it has to be published by itself. */
+static bool gather(struct nd_conn *conn, const struct nd_op *op, const uint8_t *body)
+{
+    struct nd_burst *burst = &conn->owner->burst;
+    const uint8_t *rest = body - op->tail.len;
+    uint32_t size = (uint32_t)op->size, len = (uint32_t)op->tail.len + size + 2;
+    if (nd_burst_is_open(burst) && nd_slice_is_equal(burst->subject, op->subject) &&
+        nd_burst_push(burst, rest, len, size)) {
+        return true;
+    }
+    nd_burst_end(burst);
+    return nd_conn__can_run(conn) && nd_burst_begin(burst, conn, op->subject) &&
+           nd_burst_push(burst, rest, len, size);
+}
+
 /* Runs one PUB or HPUB, whose control line is *line* bytes long, if all of it is there.
  * Returns its length; 0 if not, and then *need is what it will be. */
 static size_t run_publish(struct nd_conn *conn, const struct nd_op *op, size_t line,
-                          struct nd_slice bytes, struct nd_blob *blob, uint64_t *need,
-                          uint64_t *ticket)
+                          struct nd_slice bytes, struct nd_blob *blob, uint64_t *need)
 {
-    if (!conn->is_announced && !nd_client_announce(conn, op)) {
+    const uint8_t *body = bytes.ptr + line;
+    size_t have = bytes.len - line;
+    bool is_whole =
+        have >= op->size + 2 && body[op->size] == '\r' && body[op->size + 1] == '\n';
+    if (is_whole && is_simple(conn, op) && gather(conn, op, body)) {
+        conn->is_announced = false;
+        return line + op->size + 2;
+    }
+    nd_burst_end(&conn->owner->burst);
+    if (!nd_conn__can_run(conn) ||
+        (!conn->is_announced && !nd_client_announce(conn, op))) {
         return 0;
     }
     conn->is_announced = true;
-    const uint8_t *body = bytes.ptr + line;
-    size_t have = bytes.len - line;
     if ((have > op->size && body[op->size] != '\r') ||
         (have > op->size + 1 && body[op->size + 1] != '\n')) {
         struct nd_op at = *op;
@@ -25,10 +59,7 @@ static size_t run_publish(struct nd_conn *conn, const struct nd_op *op, size_t l
         return 0;
     }
     *need = line + op->size + 2;
-    if (have < op->size + 2) {
-        return 0;
-    }
-    if (!nd_client_publish(conn, op, nd_slice(body, op->size + 2), blob, ticket)) {
+    if (!is_whole || !nd_client_publish(conn, op, nd_slice(body, op->size + 2), blob)) {
         return 0;
     }
     conn->is_announced = false;
@@ -46,59 +77,50 @@ static bool may_begin(struct nd_conn *conn, uint8_t first)
     return false;
 }
 
-/* The control line of the last PUB of a run. Publishers repeat themselves: a line that
- * is the same to the letter needs neither parsing nor checking again. */
+/* The control line of the last PUB that was gathered. Publishers repeat themselves: a
+ * line that is the same to the letter needs neither parsing nor checking again. */
 struct last_line {
     const uint8_t *ptr;
-    size_t len;      /* 0 = none */
-    uint64_t ticket; /* of its lookup */
-    struct nd_op op;
+    size_t len;    /* 0 = none */
+    size_t before; /* of those, up to the end of the subject */
+    size_t size;   /* of the payload */
 };
 
-static bool is_repeated(const struct last_line *last, struct nd_slice rest)
+static inline bool is_repeated(const struct last_line *last, const uint8_t *line)
 {
-    if (last->len == 0 || rest.len < last->len) {
-        return false;
-    }
-    const uint8_t *a = last->ptr, *b = rest.ptr;
     size_t end = last->len - sizeof(uint64_t); /* no PUB is shorter */
     uint64_t x, y;
     for (size_t at = 0; at < end; at += sizeof(x)) {
-        memcpy(&x, a + at, sizeof(x));
-        memcpy(&y, b + at, sizeof(y));
+        memcpy(&x, last->ptr + at, sizeof(x));
+        memcpy(&y, line + at, sizeof(y));
         if (x != y) {
             return false;
         }
     }
-    memcpy(&x, a + end, sizeof(x));
-    memcpy(&y, b + end, sizeof(y));
+    memcpy(&x, last->ptr + end, sizeof(x));
+    memcpy(&y, line + end, sizeof(y));
     return x == y;
 }
 
-static void remember(struct last_line *last, const struct nd_conn *conn,
-                     const struct nd_op *op, const uint8_t *line, size_t len,
-                     uint64_t ticket)
+/* Gathers as many more of the same as stand at the front of *bytes*; returns how long
+ * they are. */
+static size_t gather_repeated(struct nd_burst *burst, const struct last_line *last,
+                              struct nd_slice bytes)
 {
-    bool is_plain = op->kind == ND_OP_PUB && op->tail.len > 0 && !conn->is_traced &&
-                    !(conn->options & ND_OPT_PEDANTIC);
-    *last = (struct last_line){line, is_plain ? len : 0, ticket, *op};
-}
-
-/* Runs one more of the same. Returns its length; 0: it is another line, it is not whole,
- * or the connection is halted. */
-static inline size_t run_repeated(struct nd_conn *conn, struct last_line *last,
-                                  struct nd_slice rest, struct nd_blob *blob)
-{
-    if (!is_repeated(last, rest) || rest.len - last->len < last->op.size + 2) {
+    size_t whole = last->len + last->size + 2, used = 0;
+    if (last->len == 0) {
         return 0;
     }
-    struct nd_slice body = nd_slice(rest.ptr + last->len, last->op.size + 2);
-    if (body.ptr[body.len - 2] != '\r' || body.ptr[body.len - 1] != '\n') {
-        return 0;
+    while (bytes.len - used >= whole && is_repeated(last, bytes.ptr + used)) {
+        const uint8_t *line = bytes.ptr + used, *end = line + whole;
+        if (end[-2] != '\r' || end[-1] != '\n' ||
+            !nd_burst_push(burst, line + last->before, (uint32_t)(whole - last->before),
+                           (uint32_t)last->size)) {
+            break;
+        }
+        used += whole;
     }
-    last->op.tail.ptr = body.ptr - last->op.tail.len;
-    bool is_done = nd_client_publish(conn, &last->op, body, blob, &last->ticket);
-    return is_done ? last->len + body.len : 0;
+    return used;
 }
 
 /* Runs the operations in *bytes* (which lie in *blob*) for as long as the connection
@@ -108,23 +130,25 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
                   uint64_t *need)
 {
     const struct nd_parse_limits *limits = &conn->owner->engine->limits;
-    struct last_line last;
+    struct nd_burst *burst = &conn->owner->burst;
+    struct last_line last = {.len = 0};
     size_t used = 0;
     int slice = ND_RUN_SLICE;
-    last.len = 0;
     *need = 0;
     conn->is_yielding = false;
     while (used < bytes.len && nd_conn__can_run(conn) && !conn->is_yielding) {
         if (nd_unlikely(conn->owner->dirty_bytes > ND_TURN_BYTES)) {
             /* A wide fan-out: what one read can make of it has to have a bound. */
+            nd_burst_end(burst);
+            last.len = 0;
             nd_reactor_post(conn->owner);
             nd_reactor_flush(conn->owner);
             continue;
         }
         struct nd_slice rest = nd_slice(bytes.ptr + used, bytes.len - used);
         struct nd_op op;
-        size_t again = run_repeated(conn, &last, rest, blob);
-        if (again > 0 || conn->is_halted) {
+        size_t again = gather_repeated(burst, &last, rest);
+        if (again > 0) {
             used += again;
             continue;
         }
@@ -133,7 +157,8 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
         }
         int line = nd_parse(rest.ptr, rest.len, limits, &op);
         if (nd_unlikely(line <= 0)) {
-            if (line < 0) {
+            nd_burst_end(burst);
+            if (line < 0 && nd_conn__can_run(conn)) {
                 nd_client_reject(conn, line, &op, rest);
             }
             break;
@@ -142,21 +167,30 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
             nd_conn_enter(conn, ND_CONN_OPEN);
         }
         if (nd_likely(op.kind <= ND_OP_HPUB)) {
-            uint64_t ticket = 0;
-            size_t len =
-                run_publish(conn, &op, (size_t)line, rest, blob, need, &ticket);
+            size_t len = run_publish(conn, &op, (size_t)line, rest, blob, need);
             if (len == 0) {
                 break;
             }
-            remember(&last, conn, &op, rest.ptr, (size_t)line, ticket);
+            last = (struct last_line){
+                .ptr = rest.ptr,
+                .len = nd_burst_is_open(burst) ? (size_t)line : 0,
+                .before = (size_t)line - op.tail.len,
+                .size = (size_t)op.size,
+            };
             used += len;
             *need = 0;
         } else {
+            nd_burst_end(burst);
+            last.len = 0;
+            if (!nd_conn__can_run(conn)) {
+                break; /* ended by what it published to itself */
+            }
             nd_client_run(conn, &op);
             used += (size_t)line;
             conn->is_yielding = --slice == 0;
         }
     }
+    nd_burst_end(burst);
     return used;
 }
 

@@ -3,26 +3,15 @@
 #include "brake.h"
 #include "client.h"
 #include "conn.h"
+#include "deliver_own.h"
 #include "match.h"
 #include "reactor.h"
-#include "view.h"
 
 enum { TRIES_MAX = 8 }; /* owners that a queue message may find its member gone at */
 
-/* A message on its way through this reactor. */
-struct delivery {
-    struct nd_reactor *reactor;
-    const struct nd_msg *msg;
-    struct nd_conn *from; /* the publisher; NULL = it lives elsewhere */
-    uint64_t from_cid;
-    struct nd_view full;
-    struct nd_view bare; /* without the header block, for those who do not know of it */
-    bool has_bare;
-};
-
-static void begin(struct delivery *d, struct nd_reactor *reactor,
-                  const struct nd_msg *msg, const struct nd_match *match,
-                  struct nd_conn *from, uint64_t from_cid)
+void nd_deliver__begin(struct nd_delivery *d, struct nd_reactor *reactor,
+                       const struct nd_msg *msg, const struct nd_match *match,
+                       struct nd_conn *from, uint64_t from_cid)
 {
     d->reactor = reactor;
     d->msg = msg;
@@ -32,7 +21,7 @@ static void begin(struct delivery *d, struct nd_reactor *reactor,
     nd_view_full(&d->full, msg, match);
 }
 
-static const struct nd_view *bare_view(struct delivery *d)
+static const struct nd_view *bare_view(struct nd_delivery *d)
 {
     if (!d->has_bare) {
         nd_view_bare(&d->bare, &d->full, d->msg, d->reactor->bare_line);
@@ -41,9 +30,13 @@ static const struct nd_view *bare_view(struct delivery *d)
     return &d->bare;
 }
 
-/* It owes more than it should: what can be written is, or it is heavy from here on. */
-static void lag(struct nd_reactor *reactor, struct nd_conn *to)
+void nd_deliver__owe(struct nd_reactor *reactor, struct nd_conn *to, uint64_t bytes)
 {
+    reactor->dirty_bytes += bytes;
+    nd_reactor_add_dirty(reactor, to);
+    if (nd_likely(to->out.pending <= reactor->engine->early_mark)) {
+        return;
+    }
     if (!to->is_blocked) {
         nd_reactor_post(reactor);
         nd_conn_flush(to);
@@ -81,8 +74,7 @@ static void trace_out(struct nd_conn *to, const struct nd_sub *sub,
     nd_conn_trace(to, "<<-", view->is_headed ? "HMSG" : "MSG", nd_slice(text, len));
 }
 
-/* To a subscription of our own. False: it takes no part any more. */
-static bool serve(struct delivery *d, struct nd_sub *sub)
+bool nd_deliver__serve(struct nd_delivery *d, struct nd_sub *sub)
 {
     struct nd_reactor *reactor = d->reactor;
     if (atomic_load_explicit(&sub->dead, memory_order_relaxed)) {
@@ -106,19 +98,12 @@ static bool serve(struct delivery *d, struct nd_sub *sub)
         nd_conn_close(to);
         return false;
     }
-    to->out_msgs++;
-    to->out_bytes += view->size;
-    reactor->dirty_bytes += view->size;
-    nd_tally_add(&reactor->tally.out_msgs, 1);
-    nd_tally_add(&reactor->tally.out_bytes, view->size);
-    nd_reactor_add_dirty(reactor, to);
+    nd_deliver__count(to, 1, view->size);
     if (nd_unlikely(to->is_traced)) {
         trace_out(to, sub, view);
     }
     count_delivery(to, sub);
-    if (nd_unlikely(to->out.pending > reactor->engine->high_water)) {
-        lag(reactor, to);
-    }
+    nd_deliver__owe(reactor, to, view->size);
     return true;
 }
 
@@ -157,7 +142,7 @@ static int hold_body(struct nd_reactor *reactor, struct nd_msg *msg,
     return ND_OK;
 }
 
-static int send_mail(struct delivery *d, uint32_t to, struct nd_match *match,
+static int send_mail(struct nd_delivery *d, uint32_t to, struct nd_match *match,
                      struct nd_sub *chosen, uint8_t tries)
 {
     const struct nd_msg *msg = d->msg;
@@ -214,7 +199,7 @@ static uint32_t count_live(const struct nd_match *match, uint32_t slice)
     return live;
 }
 
-static int64_t send_slices(struct delivery *d, struct nd_match *match)
+static int64_t send_slices(struct nd_delivery *d, struct nd_match *match)
 {
     struct nd_engine *engine = d->reactor->engine;
     int64_t count = 0;
@@ -231,12 +216,12 @@ static int64_t send_slices(struct delivery *d, struct nd_match *match)
 }
 
 /* Gives the message to one member. Returns 1, 0 if it cannot take it, or ND_ENOMEM. */
-static int offer(struct delivery *d, struct nd_match *match, struct nd_sub *sub,
+static int offer(struct nd_delivery *d, struct nd_match *match, struct nd_sub *sub,
                  uint8_t tries)
 {
     uint64_t bytes = d->full.prefix.len + d->full.line.len + d->full.body.len;
     if (sub->owner == d->reactor->index) {
-        if (!serve(d, sub)) {
+        if (!nd_deliver__serve(d, sub)) {
             return 0;
         }
     } else {
@@ -255,7 +240,7 @@ static int offer(struct delivery *d, struct nd_match *match, struct nd_sub *sub,
 
 /* One member of *group*, uniformly at random among those who can take it; those who lag
  * come last. Returns as offer does. */
-static int pick(struct delivery *d, struct nd_match *match,
+static int pick(struct nd_delivery *d, struct nd_match *match,
                 const struct nd_group *group, uint8_t tries)
 {
     uint32_t start = nd_reactor_random(d->reactor, group->count);
@@ -270,11 +255,11 @@ static int pick(struct delivery *d, struct nd_match *match,
     return 0;
 }
 
-static void serve_slice(struct delivery *d, struct nd_match *match, int64_t *count)
+static void serve_slice(struct nd_delivery *d, struct nd_match *match, int64_t *count)
 {
     uint32_t own = d->reactor->index;
     for (uint32_t i = match->starts[own]; i < match->starts[own + 1]; i++) {
-        *count += serve(d, match->plain[i]);
+        *count += nd_deliver__serve(d, match->plain[i]);
     }
 }
 
@@ -287,7 +272,8 @@ static bool leaves_reactor(const struct nd_reactor *reactor,
 }
 
 /* Beyond our own slice: parcels to other reactors, and one member of every group. */
-static int64_t deliver_widely(struct delivery *d, struct nd_match *match, int64_t count)
+static int64_t deliver_widely(struct nd_delivery *d, struct nd_match *match,
+                              int64_t count)
 {
     struct nd_msg held = *d->msg;
     struct nd_blob *copy = NULL;
@@ -313,9 +299,9 @@ static int64_t deliver_widely(struct delivery *d, struct nd_match *match, int64_
 static int64_t deliver_match(struct nd_reactor *reactor, struct nd_conn *from,
                              const struct nd_msg *msg, struct nd_match *match)
 {
-    struct delivery d;
+    struct nd_delivery d;
     int64_t count = 0;
-    begin(&d, reactor, msg, match, from, from->cid);
+    nd_deliver__begin(&d, reactor, msg, match, from, from->cid);
     serve_slice(&d, match, &count);
     return leaves_reactor(reactor, match) ? deliver_widely(&d, match, count) : count;
 }
@@ -354,7 +340,7 @@ static const struct nd_group *find_group(const struct nd_match *match,
 
 /* Our member has gone since it was picked: another one of its group, from the index as
  * it is now. */
-static void pick_again(struct delivery *d, struct mail_msg *mail)
+static void pick_again(struct nd_delivery *d, struct mail_msg *mail)
 {
     int rc;
     struct nd_match *match =
@@ -380,12 +366,12 @@ void nd_deliver_mail(struct nd_reactor *reactor, struct nd_parcel *parcel)
         .is_joined = mail->blob == NULL,
         .is_echoed = mail->is_echoed,
     };
-    struct delivery d;
+    struct nd_delivery d;
     int64_t count = 0;
-    begin(&d, reactor, &msg, mail->match, NULL, mail->from_cid);
+    nd_deliver__begin(&d, reactor, &msg, mail->match, NULL, mail->from_cid);
     if (mail->chosen == NULL) {
         serve_slice(&d, mail->match, &count);
-    } else if (!serve(&d, mail->chosen)) {
+    } else if (!nd_deliver__serve(&d, mail->chosen)) {
         pick_again(&d, mail);
     }
     nd_deliver_dispose(parcel);

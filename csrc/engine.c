@@ -52,6 +52,7 @@ struct nd_engine *nd_engine_new(const struct nd_options *options)
     engine->max_payload = options->max_payload < 0 ? (uint64_t)ND_PAYLOAD_CEILING
                                                    : (uint64_t)options->max_payload;
     engine->high_water = ND_MAX(options->max_pending / 8, (uint64_t)1);
+    engine->early_mark = ND_MIN(engine->high_water, (uint64_t)ND_FLUSH_EARLY);
     engine->inbox_high = ND_MIN(engine->high_water, (uint64_t)ND_MIB);
     engine->pid = nd_sys_pid();
     if (fill(engine) != ND_OK) {

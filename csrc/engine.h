@@ -21,6 +21,7 @@ struct nd_engine {
     struct nd_parse_limits limits;
     uint64_t max_payload; /* bytes; what is enforced */
     uint64_t high_water;  /* bytes owed by a blocked connection: it is heavy */
+    uint64_t early_mark;  /* bytes owed by anyone: looked at before the turn ends */
     uint64_t inbox_high;  /* bytes of mail not collected: the inbox is heavy */
     struct nd_hash_key key;
     int pid;       /* of the process that made it; a fork may not use it */

@@ -196,7 +196,6 @@ struct entry {
 struct nd_cache {
     struct nd_sublist *list;
     uint64_t seed;
-    uint64_t ticket;    /* finds so far */
     struct entry *last; /* found or put most recently; NULL = none */
     struct nd_cache_counts counts;
     size_t bytes;   /* what the entries weigh, the big one excepted */
@@ -364,7 +363,6 @@ struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject, 
     struct entry *entry = cache->last;
     uint64_t tag = 0;
     *rc = ND_OK;
-    cache->ticket++;
     if (entry == NULL || !entry_is(entry, subject)) {
         tag = tag_of(cache, subject);
         entry = look_up(cache, subject, tag);
@@ -387,22 +385,6 @@ struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject, 
     tag = tag != 0 ? tag : tag_of(cache, subject);
     keep(cache, subject, tag, &stamp, match);
     return match;
-}
-
-uint64_t nd_cache_ticket(const struct nd_cache *cache)
-{
-    return cache->ticket;
-}
-
-bool nd_cache_again(struct nd_cache *cache, uint64_t ticket, struct nd_match **match)
-{
-    struct entry *entry = cache->last;
-    if (ticket != cache->ticket || entry == NULL ||
-        !nd_sublist_is_current(cache->list, &entry->stamp))
-        return false;
-    cache->counts.hits++;
-    *match = entry->match;
-    return true;
 }
 
 static void sweep_at(struct nd_cache *cache, uint32_t i)

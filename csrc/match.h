@@ -63,12 +63,6 @@ void nd_cache_free(struct nd_cache *cache);
 struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject,
                                int *rc);
 
-/* The last find once more, without looking at the subject: its result, if the cache was
- * not asked anything since the ticket was drawn and the result is still true. False: it
- * has to be found. */
-uint64_t nd_cache_ticket(const struct nd_cache *cache); /* never 0 after a find */
-bool nd_cache_again(struct nd_cache *cache, uint64_t ticket, struct nd_match **match);
-
 /* Drops results that are no longer true, so that a sleeping reactor does not keep the
  * dead alive. Looks at *budget* entries at most; true when all have been seen. */
 bool nd_cache_sweep(struct nd_cache *cache, uint32_t budget);

@@ -53,23 +53,26 @@ enum {
     ND_LINGER_BYTES = 256 * ND_KIB,     /* thrown away after a fatal error */
 
     /* Writing, bytes. */
-    ND_CHUNK_FIRST = 2 * ND_KIB,  /* the first chunk of an output buffer */
-    ND_CHUNK_SIZE = 64 * ND_KIB,  /* those that follow */
-    ND_SHARE_MIN = 4 * ND_KIB,    /* payloads from here up go by reference */
-    ND_REPLIES_MAX = 64 * ND_KIB, /* PONG, +OK and such owed: we read no more */
-    ND_TURN_BYTES = 8 * ND_MIB,   /* delivered before a turn writes in its middle */
-    ND_FLUSH_MAX = ND_MIB,        /* written to one connection in one turn */
-    ND_READER_MIN = 256 * ND_KIB, /* a second: who reads so fast is never cut */
+    ND_CHUNK_FIRST = 2 * ND_KIB,   /* the first chunk of an output buffer */
+    ND_CHUNK_SIZE = 64 * ND_KIB,   /* those that follow */
+    ND_SHARE_MIN = 4 * ND_KIB,     /* payloads from here up go by reference */
+    ND_REPLIES_MAX = 64 * ND_KIB,  /* PONG, +OK and such owed: we read no more */
+    ND_TURN_BYTES = 8 * ND_MIB,    /* delivered before a turn writes in its middle */
+    ND_FLUSH_EARLY = 128 * ND_KIB, /* owed: written before the turn ends */
+    ND_FLUSH_MAX = ND_MIB,         /* written to one connection in one turn */
+    ND_READER_MIN = 256 * ND_KIB,  /* a second: who reads so fast is never cut */
 
     /* Other amounts. */
-    ND_ACCEPT_BATCH = 128,    /* connections accepted in one turn */
-    ND_CONNECTS_MAX = 4096,   /* CONNECTs unanswered before accepting pauses */
-    ND_NOTE_MAX = 8 * ND_KIB, /* bytes that Python may leave with a connection */
-    ND_RUN_SLICE = 2048,      /* operations but PUB of one connection in one turn */
-    ND_BURY_SLICE = 1024,     /* subscriptions removed for the dead in one turn */
-    ND_CACHE_ENTRIES = 4096,  /* match results that a reactor keeps at most */
-    ND_CACHE_BYTES = ND_MIB,  /* and what they may weigh together */
-    ND_MATCH_SLICE = 1000,    /* subscriptions copied under one read lock */
+    ND_ACCEPT_BATCH = 128,        /* connections accepted in one turn */
+    ND_CONNECTS_MAX = 4096,       /* CONNECTs unanswered before accepting pauses */
+    ND_NOTE_MAX = 8 * ND_KIB,     /* bytes that Python may leave with a connection */
+    ND_BURST_MAX = 128,           /* messages delivered together */
+    ND_BURST_BYTES = 64 * ND_KIB, /* and what they may weigh */
+    ND_RUN_SLICE = 2048,          /* operations but PUB of one connection in one turn */
+    ND_BURY_SLICE = 1024,         /* subscriptions removed for the dead in one turn */
+    ND_CACHE_ENTRIES = 4096,      /* match results that a reactor keeps at most */
+    ND_CACHE_BYTES = ND_MIB,      /* and what they may weigh together */
+    ND_MATCH_SLICE = 1000,        /* subscriptions copied under one read lock */
 
     ND_ACCEPT_PAUSE_MS = 20, /* before a listener without descriptors is tried again */
     ND_ADMIT_MS = 10000,     /* for Python to answer a CONNECT, bcrypt and all */

@@ -73,6 +73,8 @@ static void dispose(struct nd_parcel *parcel)
 {
     if (parcel->kind == ND_MAIL_MSG) {
         nd_deliver_dispose(parcel);
+    } else if (parcel->kind == ND_MAIL_BURST) {
+        nd_burst_dispose(parcel);
     } else if (parcel->kind == ND_MAIL_LISTEN || parcel->kind == ND_MAIL_ADOPT) {
         nd_sys_close(nd_container(parcel, struct nd_mail_socket, head)->fd);
     }
@@ -203,6 +205,9 @@ static void open_parcel(struct nd_reactor *reactor, struct nd_parcel *parcel)
     case ND_MAIL_MSG:
         nd_deliver_mail(reactor, parcel);
         break;
+    case ND_MAIL_BURST:
+        nd_burst_mail(reactor, parcel);
+        break;
     case ND_MAIL_LISTEN:
         nd_listener_open(reactor, mail->fd);
         break;
@@ -223,6 +228,7 @@ static void open_parcel(struct nd_reactor *reactor, struct nd_parcel *parcel)
 
 void nd_reactor_collect(struct nd_reactor *reactor)
 {
+    assert(!nd_burst_is_open(&reactor->burst));
     if (nd_likely(!nd_inbox_has_mail(&reactor->inbox))) {
         return;
     }

@@ -16,6 +16,7 @@
 #ifndef ND_REACTOR_H
 #define ND_REACTOR_H
 
+#include "burst.h"
 #include "conn.h"
 #include "engine.h"
 #include "listener.h"
@@ -28,6 +29,7 @@
 
 enum nd_mail {
     ND_MAIL_MSG,    /* deliver.c */
+    ND_MAIL_BURST,  /* burst.c */
     ND_MAIL_LISTEN, /* the rest: reactor.c */
     ND_MAIL_ADOPT,
     ND_MAIL_ADMIT,
@@ -87,6 +89,8 @@ struct nd_reactor {
     uint8_t *bare_line;   /* and for one more: without the header's size */
     struct nd_pool pool;
     struct nd_cache *cache;
+    struct nd_burst burst;      /* of the connection that is being read */
+    uint64_t burst_mark;        /* the last one given out; see burst.c */
     uint64_t random;            /* state of a generator for queue picks */
     struct nd_outbox *outboxes; /* one for each reactor; our own stays empty */
 

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "copy.h"
+
 void nd_view_full(struct nd_view *view, const struct nd_msg *msg,
                   const struct nd_match *match)
 {
@@ -54,26 +56,6 @@ static int put_pieces(const struct nd_view *view, struct nd_outbuf *out,
                               : nd_outbuf_append(out, pool, view->body);
 }
 
-/* Most of what is copied is short: two overlapping moves instead of a call. */
-static inline void copy(uint8_t *to, const uint8_t *from, size_t len)
-{
-    if (len > 32 || len < 8) {
-        memcpy(to, from, len);
-    } else if (len > 16) {
-        uint8_t head[16], tail[16];
-        memcpy(head, from, 16);
-        memcpy(tail, from + len - 16, 16);
-        memcpy(to, head, 16);
-        memcpy(to + len - 16, tail, 16);
-    } else {
-        uint64_t head, tail;
-        memcpy(&head, from, 8);
-        memcpy(&tail, from + len - 8, 8);
-        memcpy(to, &head, 8);
-        memcpy(to + len - 8, &tail, 8);
-    }
-}
-
 static inline void copy_sid(uint8_t *to, const struct nd_sub *sub)
 {
     if (sub->sid_len == 1) {
@@ -93,10 +75,10 @@ int nd_view_put(const struct nd_view *view, struct nd_outbuf *out, struct nd_poo
     }
     *at = 'H';
     at += view->is_headed;
-    copy(at, view->prefix.ptr, view->prefix.len);
+    nd_copy(at, view->prefix.ptr, view->prefix.len);
     at += view->prefix.len;
     copy_sid(at, sub);
-    copy(at + sub->sid_len, view->rest.ptr, view->rest.len);
+    nd_copy(at + sub->sid_len, view->rest.ptr, view->rest.len);
     nd_outbuf_commit(out, len);
     return ND_OK;
 }
