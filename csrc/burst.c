@@ -20,20 +20,24 @@ static struct nd_msg msg_at(const struct nd_burst *burst, uint32_t i)
     };
 }
 
-/* The whole way for each, from the look for other takers to the groups. */
+/* The whole way, from the look for other takers to the groups. */
+static void deliver_at(struct nd_reactor *reactor, const struct nd_burst *burst,
+                       uint32_t i)
+{
+    struct nd_msg msg = msg_at(burst, i);
+    if (nd_unlikely(nd_deliver(reactor, burst->from, &msg, burst->match) < 0)) {
+        nd_conn_log(burst->from, ND_LEVEL_ERROR, "No memory for a message");
+        nd_conn_close(burst->from);
+    }
+}
+
 static void deliver_singly(struct nd_reactor *reactor, const struct nd_burst *burst)
 {
-    struct nd_match *match = burst->match;
-    nd_match_retain(match); /* the cache may be asked again, and let go of it */
+    nd_match_retain(burst->match); /* the cache may be asked, and let go of it */
     for (uint32_t i = 0; i < burst->count; i++) {
-        struct nd_msg msg = msg_at(burst, i);
-        if (nd_deliver(reactor, burst->from, &msg, match) < 0) {
-            nd_conn_log(burst->from, ND_LEVEL_ERROR, "No memory for a message");
-            nd_conn_close(burst->from);
-            break;
-        }
+        deliver_at(reactor, burst, i);
     }
-    nd_match_release(match);
+    nd_match_release(burst->match);
 }
 
 static uint32_t serve_singly(struct nd_reactor *reactor, const struct nd_burst *burst,
@@ -268,11 +272,13 @@ void nd_burst_mail(struct nd_reactor *reactor, struct nd_parcel *parcel)
 
 /* ---- begin and end ---- */
 
-/* How much may be gathered, so that a wide fan-out stays within its bound. */
-static uint32_t room_for(const struct nd_match *match)
+/* How much may be gathered: a wide fan-out stays within its bound, and nobody comes to
+ * owe much more at once than what makes it heavy. */
+static uint32_t room_for(const struct nd_engine *engine, const struct nd_match *match)
 {
-    uint32_t each = ND_TURN_BYTES / 2 / ND_MAX(match->plain_count, 1u);
-    return ND_MIN(each, (uint32_t)ND_BURST_BYTES);
+    uint64_t each = ND_TURN_BYTES / 2 / ND_MAX(match->plain_count, 1u);
+    each = ND_MIN(each, (uint64_t)ND_BURST_BYTES);
+    return (uint32_t)ND_MIN(each, engine->high_water / 8);
 }
 
 bool nd_burst_begin(struct nd_burst *burst, struct nd_conn *from,
@@ -295,7 +301,7 @@ bool nd_burst_begin(struct nd_burst *burst, struct nd_conn *from,
     burst->match = match;
     burst->is_echoed = (from->options & ND_OPT_ECHO) != 0;
     burst->count = 0;
-    burst->room = match != NULL ? room_for(match) : 0;
+    burst->room = match != NULL ? room_for(reactor->engine, match) : 0;
     burst->bytes = 0;
     burst->body_bytes = 0;
     return true;
@@ -310,9 +316,11 @@ void nd_burst_end(struct nd_burst *burst)
     struct nd_reactor *reactor = from->owner;
     from->in_msgs += burst->count;
     from->in_bytes += burst->body_bytes;
-    if (burst->match != NULL) {
+    if (burst->match != NULL && burst->count == 1) {
+        deliver_at(reactor, burst, 0);
+    } else if (burst->match != NULL) {
         uint32_t served = 0;
-        if (burst->count > 1 && burst->match->group_count == 0) {
+        if (burst->match->group_count == 0) {
             served = serve_slice(reactor, burst);
             served += send_slices(reactor, burst);
         }

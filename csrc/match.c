@@ -75,16 +75,20 @@ static int plan_groups(struct plan *plan)
 
 /* One allocation: the record, what is aligned like a pointer, then the rest. */
 static struct nd_match *allocate(const struct plan *plan, struct nd_slice subject,
-                                 uint32_t reactors)
+                                 uint32_t reactors, struct nd_match *spare)
 {
     size_t pointers = (size_t)plan->plain_count + plan->member_count;
     size_t prefix_len = subject.len + 5;
     size_t size = sizeof(struct nd_match) + pointers * sizeof(struct nd_sub *) +
                   plan->group_count * sizeof(struct nd_group) +
                   (reactors + 1) * sizeof(uint32_t) + prefix_len;
-    struct nd_match *match = size > UINT32_MAX ? NULL : malloc(size);
-    if (match == NULL)
-        return NULL;
+    struct nd_match *match = spare;
+    if (spare == NULL || spare->room < size) {
+        match = size > UINT32_MAX ? NULL : malloc(size);
+        if (match == NULL)
+            return NULL;
+        match->room = (uint32_t)size;
+    }
     atomic_init(&match->refs, 1);
     match->plain_count = plan->plain_count;
     match->group_count = plan->group_count;
@@ -137,7 +141,7 @@ static void fill_groups(struct nd_match *match, const struct plan *plan)
 }
 
 struct nd_match *nd_match_new(struct nd_slice subject, struct nd_sub **subs,
-                              size_t count, uint32_t reactors)
+                              size_t count, uint32_t reactors, struct nd_match *spare)
 {
     assert(reactors > 0 && reactors <= ND_REACTORS_MAX);
     if (count > UINT32_MAX)
@@ -146,7 +150,7 @@ struct nd_match *nd_match_new(struct nd_slice subject, struct nd_sub **subs,
     plan_counts(&plan);
     if (plan_groups(&plan) != 0)
         return NULL;
-    struct nd_match *match = allocate(&plan, subject, reactors);
+    struct nd_match *match = allocate(&plan, subject, reactors, spare);
     if (match != NULL) {
         fill_plain(match, &plan, reactors);
         fill_groups(match, &plan);
@@ -167,13 +171,19 @@ static void release_all(struct nd_sub **subs, uint32_t count)
         nd_sub_release(subs[i]);
 }
 
+void nd_match_clear(struct nd_match *match)
+{
+    release_all(match->plain, match->plain_count);
+    for (uint32_t i = 0; i < match->group_count; i++)
+        release_all(match->members + match->groups[i].first, match->groups[i].count);
+    match->plain_count = match->group_count = 0;
+}
+
 void nd_match_release(struct nd_match *match)
 {
     if (atomic_fetch_sub_explicit(&match->refs, 1, memory_order_acq_rel) != 1)
         return;
-    release_all(match->plain, match->plain_count);
-    for (uint32_t i = 0; i < match->group_count; i++)
-        release_all(match->members + match->groups[i].first, match->groups[i].count);
+    nd_match_clear(match);
     free(match);
 }
 
@@ -182,6 +192,7 @@ void nd_match_release(struct nd_match *match)
 enum {
     WAYS = 8,
     SETS = ND_CACHE_ENTRIES / WAYS,
+    SEEN = 4096,  /* subjects that passed by and are remembered, more or less */
     KEY_MAX = 44, /* bytes of a subject that nobody wants; longer ones are not kept */
     TOO_BIG = ND_CACHE_BYTES / 2
 };
@@ -204,6 +215,8 @@ struct nd_cache {
     uint64_t round; /* generation at which the round began */
     uint64_t clean; /* generation at which all that is here was true */
     bool has_big;
+    struct nd_match *passing;               /* lent, but not kept; NULL = none */
+    uint32_t seen[SEEN];                    /* parts of tags */
     struct entry big;                       /* the last one above TOO_BIG */
     uint64_t tags[ND_CACHE_ENTRIES];        /* 0 = empty */
     struct entry entries[ND_CACHE_ENTRIES]; /* memory is touched as it fills */
@@ -290,11 +303,32 @@ static void drop(struct nd_cache *cache, struct entry *entry)
         drop_at(cache, (uint32_t)(entry - cache->entries));
 }
 
+/* A result that was only lent, to be used again; NULL if others hold it, or none is. */
+static struct nd_match *take_spare(struct nd_cache *cache)
+{
+    struct nd_match *spare = cache->passing;
+    cache->passing = NULL;
+    if (spare == NULL)
+        return NULL;
+    if (atomic_load_explicit(&spare->refs, memory_order_acquire) > 1) {
+        nd_match_release(spare);
+        return NULL;
+    }
+    nd_match_clear(spare);
+    return spare;
+}
+
+void nd_cache_rest(struct nd_cache *cache)
+{
+    free(take_spare(cache));
+}
+
 void nd_cache_free(struct nd_cache *cache)
 {
     if (cache == NULL)
         return;
     drop_big(cache);
+    nd_cache_rest(cache);
     for (uint32_t i = 0; cache->counts.entries > 0; i++)
         drop_at(cache, i);
     free(cache);
@@ -358,6 +392,46 @@ static void keep(struct nd_cache *cache, struct nd_slice subject, uint64_t tag,
     cache->last = entry;
 }
 
+/* Is the subject of *tag* worth driving out another? Only if it has been here before. */
+static bool is_welcome(struct nd_cache *cache, uint64_t tag)
+{
+    uint32_t set = set_of(tag), mark = (uint32_t)(tag >> 16);
+    for (uint32_t i = set; i < set + WAYS; i++) {
+        if (cache->tags[i] == 0)
+            return true;
+    }
+    uint32_t *seen = &cache->seen[tag / 2 % SEEN]; /* tags are odd */
+    bool was_here = *seen == mark;
+    *seen = mark;
+    return was_here;
+}
+
+/* Asks the index, and lends the answer without keeping it. */
+static struct nd_match *pass(struct nd_cache *cache, struct nd_slice subject, int *rc)
+{
+    struct nd_match *spare = take_spare(cache), *match;
+    *rc = nd_sublist_match(cache->list, subject, NULL, spare, &match);
+    if (match != spare)
+        free(spare);
+    cache->passing = match;
+    cache->last = NULL;
+    return match;
+}
+
+static struct nd_match *ask(struct nd_cache *cache, struct nd_slice subject,
+                            uint64_t tag, int *rc)
+{
+    struct nd_stamp stamp;
+    struct nd_match *match;
+    *rc = nd_sublist_match(cache->list, subject, &stamp, NULL, &match);
+    if (*rc != ND_OK || (match == NULL && subject.len > KEY_MAX)) {
+        cache->last = NULL;
+        return NULL;
+    }
+    keep(cache, subject, tag, &stamp, match);
+    return match;
+}
+
 struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject, int *rc)
 {
     struct entry *entry = cache->last;
@@ -372,19 +446,13 @@ struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject, 
         cache->last = entry;
         return entry->match;
     }
+    cache->counts.misses++;
+    tag = tag != 0 ? tag : tag_of(cache, subject);
     if (entry != NULL)
         drop(cache, entry);
-    cache->counts.misses++;
-    struct nd_stamp stamp;
-    struct nd_match *match;
-    *rc = nd_sublist_match(cache->list, subject, &stamp, &match);
-    if (*rc != ND_OK || (match == NULL && subject.len > KEY_MAX)) {
-        cache->last = NULL;
-        return NULL;
-    }
-    tag = tag != 0 ? tag : tag_of(cache, subject);
-    keep(cache, subject, tag, &stamp, match);
-    return match;
+    else if (!is_welcome(cache, tag))
+        return pass(cache, subject, rc);
+    return ask(cache, subject, tag, rc);
 }
 
 static void sweep_at(struct nd_cache *cache, uint32_t i)

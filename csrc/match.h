@@ -27,7 +27,8 @@ struct nd_match {
     _Atomic uint32_t refs;
     uint32_t plain_count;
     uint32_t group_count;
-    uint32_t weight; /* bytes of this allocation */
+    uint32_t weight; /* bytes of all this */
+    uint32_t room;   /* bytes of the allocation */
     struct nd_sub **plain;
     uint32_t *starts; /* reactors + 1 entries */
     struct nd_sub **members;
@@ -36,11 +37,15 @@ struct nd_match {
 };
 
 /* Born with 1. Takes over one reference to each of *subs*, and their order with it;
- * NULL = no memory, and the references stay the caller's. */
+ * NULL = no memory, and the references stay the caller's. *spare* is NULL or a cleared
+ * result: it is made of that if there is room. */
 struct nd_match *nd_match_new(struct nd_slice subject, struct nd_sub **subs,
-                              size_t count, uint32_t reactors);
+                              size_t count, uint32_t reactors, struct nd_match *spare);
 void nd_match_retain(struct nd_match *match);
 void nd_match_release(struct nd_match *match);
+
+/* Lets go of the subscriptions of a result that nobody else holds; the memory stays. */
+void nd_match_clear(struct nd_match *match);
 
 static inline struct nd_slice nd_match_subject(const struct nd_match *match)
 {
@@ -48,7 +53,10 @@ static inline struct nd_slice nd_match_subject(const struct nd_match *match)
 }
 
 /* The results that one reactor keeps. Its thread only. Bounded in entries and bytes
- * (ND_CACHE_ENTRIES, ND_CACHE_BYTES); subjects that nobody wants are kept as well. */
+ * (ND_CACHE_ENTRIES, ND_CACHE_BYTES); subjects that nobody wants are kept as well. When
+ * it is full, a subject drives out another only if it is asked for a second time within
+ * a while: those that pass by once (a scan over very many, inboxes of one reply) do not
+ * empty it, and cost no allocation. */
 struct nd_cache;
 
 struct nd_cache_counts {
@@ -62,6 +70,9 @@ void nd_cache_free(struct nd_cache *cache);
  * memory (*rc tells: ND_OK or ND_ENOMEM). */
 struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject,
                                int *rc);
+
+/* Before a sleep: lets go of the result that was only lent. */
+void nd_cache_rest(struct nd_cache *cache);
 
 /* Drops results that are no longer true, so that a sleeping reactor does not keep the
  * dead alive. Looks at *budget* entries at most; true when all have been seen. */

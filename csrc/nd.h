@@ -58,7 +58,7 @@ enum {
     ND_SHARE_MIN = 4 * ND_KIB,     /* payloads from here up go by reference */
     ND_REPLIES_MAX = 64 * ND_KIB,  /* PONG, +OK and such owed: we read no more */
     ND_TURN_BYTES = 8 * ND_MIB,    /* delivered before a turn writes in its middle */
-    ND_FLUSH_EARLY = 128 * ND_KIB, /* owed: written before the turn ends */
+    ND_FLUSH_EARLY = 512 * ND_KIB, /* owed: written before the turn ends */
     ND_FLUSH_MAX = ND_MIB,         /* written to one connection in one turn */
     ND_READER_MIN = 256 * ND_KIB,  /* a second: who reads so fast is never cut */
 
@@ -74,6 +74,8 @@ enum {
     ND_CACHE_BYTES = ND_MIB,      /* and what they may weigh together */
     ND_MATCH_SLICE = 1000,        /* subscriptions copied under one read lock */
 
+    ND_SPIN_US = 50,         /* of looking for work before sleep */
+    ND_SPIN_SOON_US = 100,   /* a sleep shorter than that might as well be spun */
     ND_ACCEPT_PAUSE_MS = 20, /* before a listener without descriptors is tried again */
     ND_ADMIT_MS = 10000,     /* for Python to answer a CONNECT, bcrypt and all */
     ND_LINGER_MS = 250,      /* for the peer to read our -ERR and go */

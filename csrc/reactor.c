@@ -434,17 +434,42 @@ static void stop_step(struct nd_reactor *reactor)
 
 /* ---- the turn ---- */
 
+/* Looks again and again for a moment, if that is likely to be worth it; see spin.h.
+ * Returns the number of events; 0 = none, unless there is mail. */
+static int spin(struct nd_reactor *reactor)
+{
+    int count;
+    uint64_t until_us = nd_sys_now_us() + ND_SPIN_US;
+    do {
+        count = nd_poll_wait(reactor->poll, 0, reactor->events);
+    } while (count == 0 && !nd_inbox_has_mail(&reactor->inbox) &&
+             nd_sys_now_us() < until_us);
+    nd_spin_ended(&reactor->spin, count > 0 || nd_inbox_has_mail(&reactor->inbox));
+    return count;
+}
+
+static int doze(struct nd_reactor *reactor, int64_t timeout_ms)
+{
+    publish_cache_counts(reactor);
+    nd_cache_rest(reactor->cache);
+    uint64_t from_us = nd_sys_now_us();
+    int count = nd_poll_wait(reactor->poll, timeout_ms, reactor->events);
+    nd_inbox_wake(&reactor->inbox);
+    nd_spin_slept(&reactor->spin, nd_sys_now_us() - from_us);
+    return count;
+}
+
 static void wait_for_events(struct nd_reactor *reactor, int64_t timeout_ms,
                             uint64_t fixed_now_ms)
 {
-    bool may_sleep = timeout_ms != 0 && nd_inbox_doze(&reactor->inbox);
-    if (may_sleep) {
-        publish_cache_counts(reactor);
+    int count = 0;
+    if (timeout_ms != 0 && nd_spin_is_due(&reactor->spin)) {
+        count = spin(reactor);
     }
-    int count =
-        nd_poll_wait(reactor->poll, may_sleep ? timeout_ms : 0, reactor->events);
-    if (may_sleep) {
-        nd_inbox_wake(&reactor->inbox);
+    if (count == 0) {
+        count = timeout_ms != 0 && nd_inbox_doze(&reactor->inbox)
+                    ? doze(reactor, timeout_ms)
+                    : nd_poll_wait(reactor->poll, 0, reactor->events);
     }
     reactor->now_ms = fixed_now_ms > 0 ? fixed_now_ms : nd_sys_now_ms();
     for (int i = 0; i < count; i++) {

@@ -25,6 +25,7 @@
 #include "mem.h"
 #include "nd.h"
 #include "poll.h"
+#include "spin.h"
 #include "timer.h"
 
 enum nd_mail {
@@ -105,6 +106,7 @@ struct nd_reactor {
     struct nd_listener *listeners;
     struct nd_timer accept_pause; /* running: listeners are not watched */
 
+    struct nd_spin spin;
     struct nd_poll *poll;
     enum nd_source bell_source; /* what the poller knows the bell by */
     struct nd_poll_event events[ND_POLL_BATCH];

@@ -30,20 +30,21 @@ struct nd_gate {
     uint64_t cid;             /* 0 = an inbox */
 };
 
+/* What a delivery touches stands together at the end, with the sid right behind it. */
 struct nd_sub {
+    struct nd_hash_link by_sid; /* in the connection's table; owner's thread only */
+    struct nd_place *place;     /* where it stands in the index; under its lock */
+    struct nd_gate *gate;       /* one reference */
+    uint32_t slot;              /* which entry of that place; under its lock */
     _Atomic uint32_t refs;
     _Atomic bool dead;    /* set by the owner at UNSUB and when the limit is reached */
     uint8_t owner;        /* index of the reactor that owns the connection */
     uint32_t sid_len;     /* bytes */
     uint32_t queue_len;   /* bytes; 0 = plain */
-    struct nd_gate *gate; /* one reference */
     struct nd_conn *conn; /* owner's thread only, and only while not dead */
     uint64_t delivered;   /* messages since SUB; owner's thread only */
     uint64_t max;         /* 0 = no limit; owner's thread only */
-    struct nd_hash_link by_sid; /* in the connection's table; owner's thread only */
-    struct nd_place *place;     /* where it stands in the index; under its lock */
-    uint32_t slot;              /* which entry of that place; under its lock */
-    uint8_t text[];             /* sid, then queue */
+    uint8_t text[];       /* sid, then queue */
 };
 
 struct nd_gate *nd_gate_new(uint64_t cid); /* born with 1; NULL = no memory */

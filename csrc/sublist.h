@@ -57,10 +57,12 @@ bool nd_sublist_remove(struct nd_sublist *list, struct nd_sub *sub);
 size_t nd_sublist_remove_many(struct nd_sublist *list, struct nd_sub *const *subs,
                               size_t count);
 
-/* The result for a published subject, with one reference for the caller and its stamp.
- * Nobody interested: *match is NULL and the return value ND_OK. */
+/* The result for a published subject, with one reference for the caller and, if *stamp*
+ * is not NULL, its stamp. Nobody interested, or an error: *match is NULL. *spare* is as
+ * for nd_match_new. */
 int nd_sublist_match(struct nd_sublist *list, struct nd_slice subject,
-                     struct nd_stamp *stamp, struct nd_match **match);
+                     struct nd_stamp *stamp, struct nd_match *spare,
+                     struct nd_match **match);
 
 /* Moves with every change of the index. Takes no lock. */
 uint64_t nd_sublist_generation(const struct nd_sublist *list);

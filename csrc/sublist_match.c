@@ -32,7 +32,7 @@ struct search {
     struct nd_sublist *list;
     struct nd_slice subject;
     uint64_t hash; /* of the subject */
-    struct nd_stamp *stamp;
+    struct nd_stamp stamp;
     struct nd_walk walk;
     void *walk_room;        /* NULL = the few below */
     struct nd_place *place; /* being copied; borrowed while nothing moves */
@@ -74,13 +74,21 @@ static int split(struct search *search)
     return 0;
 }
 
+/* The hash of the first token stands only in the stamp, for results that are kept. */
+static uint32_t token_bucket(const struct nd_sublist *list, struct nd_slice subject)
+{
+    struct nd_slice first;
+    bool more = true;
+    nd_subject_next(&subject, &more, &first);
+    return (uint32_t)(nd_hash_bytes(&list->key, first) % ND_TOKEN_BUCKETS);
+}
+
 static void search_init(struct search *search, struct nd_sublist *list,
-                        struct nd_slice subject, struct nd_stamp *stamp)
+                        struct nd_slice subject, bool is_kept)
 {
     search->list = list;
     search->subject = subject;
     search->hash = nd_hash_bytes(&list->key, subject);
-    search->stamp = stamp;
     search->walk.count = 0;
     search->walk_room = NULL;
     search->subs = search->few_subs;
@@ -88,12 +96,8 @@ static void search_init(struct search *search, struct nd_sublist *list,
     search->room = FEW_SUBS;
     search->restarts = 0;
     search->has_begun = false;
-    struct nd_slice rest = subject, first;
-    bool more = true;
-    nd_subject_next(&rest, &more, &first);
-    uint64_t token = nd_hash_bytes(&list->key, first);
-    stamp->literal_bucket = (uint32_t)(search->hash % ND_LITERAL_BUCKETS);
-    stamp->token_bucket = (uint32_t)(token % ND_TOKEN_BUCKETS);
+    search->stamp.literal_bucket = (uint32_t)(search->hash % ND_LITERAL_BUCKETS);
+    search->stamp.token_bucket = is_kept ? token_bucket(list, subject) : 0;
 }
 
 static void search_clear(struct search *search)
@@ -122,7 +126,7 @@ static void search_begin(struct search *search)
 {
     const struct nd_sublist *list = search->list;
     const struct nd_generations *now = &list->generations;
-    struct nd_stamp *stamp = search->stamp;
+    struct nd_stamp *stamp = &search->stamp;
     const memory_order relaxed = memory_order_relaxed;
     stamp->any = atomic_load_explicit(&now->any, relaxed);
     stamp->wild = atomic_load_explicit(&now->wild, relaxed);
@@ -159,7 +163,7 @@ static bool copy_place(struct search *search, size_t limit, size_t *steps)
 
 static enum outcome search_slice(struct search *search)
 {
-    if (search->has_begun && !nd_sublist__is_same(search->list, search->stamp))
+    if (search->has_begun && !nd_sublist__is_same(search->list, &search->stamp))
         return MOVED;
     if (!search->has_begun && has_patterns(search->list) && search->walk.count == 0)
         return PATTERNS;
@@ -217,20 +221,24 @@ static int search_run(struct search *search)
 }
 
 int nd_sublist_match(struct nd_sublist *list, struct nd_slice subject,
-                     struct nd_stamp *stamp, struct nd_match **match)
+                     struct nd_stamp *stamp, struct nd_match *spare,
+                     struct nd_match **match)
 {
     struct search search;
     *match = NULL;
-    search_init(&search, list, subject, stamp);
+    search_init(&search, list, subject, stamp != NULL);
     int rc = has_patterns(list) ? split(&search) : 0;
     if (rc == 0)
         rc = search_run(&search);
     if (rc == 0 && search.count > 0) {
-        *match = nd_match_new(subject, search.subs, search.count, list->reactors);
+        *match =
+            nd_match_new(subject, search.subs, search.count, list->reactors, spare);
         rc = *match == NULL ? ND_ENOMEM : 0;
     }
     if (rc != 0)
         search_clear(&search);
+    if (stamp != NULL)
+        *stamp = search.stamp;
     search_fini(&search);
     return rc;
 }

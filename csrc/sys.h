@@ -15,6 +15,7 @@
 enum { ND_AGAIN = -11, ND_ADDRESS_SIZE = 64 };
 
 uint64_t nd_sys_now_ms(void); /* monotonic */
+uint64_t nd_sys_now_us(void); /* the same clock */
 int nd_sys_random(void *to, size_t len);
 int nd_sys_pid(void);
 

@@ -98,7 +98,8 @@ bool nd_sublist_remove(struct nd_sublist *list, struct nd_sub *sub);
 size_t nd_sublist_remove_many(struct nd_sublist *list, struct nd_sub *const *subs,
                               size_t count);
 int nd_sublist_match(struct nd_sublist *list, struct nd_slice subject,
-                     struct nd_stamp *stamp, struct nd_match **match);
+                     struct nd_stamp *stamp, struct nd_match *spare,
+                     struct nd_match **match);
 uint64_t nd_sublist_generation(const struct nd_sublist *list);
 bool nd_sublist_is_current(const struct nd_sublist *list, struct nd_stamp *stamp);
 void nd_sublist_count(struct nd_sublist *list, struct nd_sublist_counts *counts);
@@ -113,6 +114,7 @@ struct nd_match {
     uint32_t plain_count;
     uint32_t group_count;
     uint32_t weight;
+    uint32_t room;
     struct nd_sub **plain;
     uint32_t *starts;
     struct nd_sub **members;
@@ -120,7 +122,8 @@ struct nd_match {
     struct nd_slice prefix;
 };
 struct nd_match *nd_match_new(struct nd_slice subject, struct nd_sub **subs,
-                              size_t count, uint32_t reactors);
+                              size_t count, uint32_t reactors, struct nd_match *spare);
+void nd_match_clear(struct nd_match *match);
 void nd_match_retain(struct nd_match *match);
 void nd_match_release(struct nd_match *match);
 struct nd_slice nd_match_subject(const struct nd_match *match);
@@ -133,7 +136,6 @@ struct nd_cache *nd_cache_new(struct nd_sublist *list, const struct nd_hash_key 
 void nd_cache_free(struct nd_cache *cache);
 struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject,
                                int *rc);
-uint64_t nd_cache_ticket(const struct nd_cache *cache);
-bool nd_cache_again(struct nd_cache *cache, uint64_t ticket, struct nd_match **match);
+void nd_cache_rest(struct nd_cache *cache);
 bool nd_cache_sweep(struct nd_cache *cache, uint32_t budget);
 void nd_cache_count(const struct nd_cache *cache, struct nd_cache_counts *counts);

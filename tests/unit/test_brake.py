@@ -56,11 +56,14 @@ def test_the_stalled_costs_speed_until_it_is_cut(
         flood = Flood(rig)
         began = rig.now
         heard, windows, halted = 0, [0] * 400, 0
+        last, gap = rig.now, 0  # ms
         cut = 0
         while not cut and rig.now < began + 4000:
             tick(rig, [flood])
             got = len(healthy.read())
             heard += got
+            if got:
+                last, gap = rig.now, max(gap, rig.now - last)
             view = rig.look(stalled)
             if view is None:
                 cut = rig.now - began
@@ -72,7 +75,9 @@ def test_the_stalled_costs_speed_until_it_is_cut(
             halted += own.is_halted
         assert 1900 <= cut <= 2200
         assert halted > cut * 0.8
-        assert all(windows[: cut // 20])
+        # Towards the end the share is the least: one such message in 16 ms, on a
+        # clock of 10 ms.
+        assert max(gap, rig.now - last) <= 30
         # A credit that was spread over the deadline, not all of it at once.
         assert sum(windows[: cut // 40]) < 1.2 * sum(windows) / 2 + limit / 4
         assert rig.stats().slow_consumers == 1

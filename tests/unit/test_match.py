@@ -86,7 +86,7 @@ def test_result_of_given_subscriptions(index: Index) -> None:
         index.lib.nd_sub_retain(sub)
     array = index.ffi.new("struct nd_sub *[]", subs)
     subject = b"any.thing"
-    match = index.lib.nd_match_new(index.slice(subject), array, 3, 3)
+    match = index.lib.nd_match_new(index.slice(subject), array, 3, 3, index.ffi.NULL)
     assert index.read(match, subject) == ([[], [b"1"], []], {b"q": [b"2", b"3"]})
     index.lib.nd_match_release(match)
     assert [sub.refs for sub in subs] == [2, 2, 2]
@@ -122,36 +122,6 @@ def test_every_change_shows_at_once(index: Index) -> None:
     for sid in list(index.entries):
         index.remove(sid)
         assert index.find(b"a.b") == index.expected(b"a.b")
-
-
-def again(index: Index, ticket: int) -> Any:
-    """What the last find gave; None: it has to be found."""
-    match = index.ffi.new("struct nd_match **")
-    return match[0] if index.lib.nd_cache_again(index.cache, ticket, match) else None
-
-
-def test_the_last_find_again(index: Index) -> None:
-    assert again(index, 0) is None
-    index.insert(b"1", b"foo")
-    for subject, wanted in ((b"foo", True), (b"nobody", False)):
-        match = find(index, subject)
-        assert (match != index.ffi.NULL) == wanted
-        ticket = index.lib.nd_cache_ticket(index.cache)
-        assert again(index, ticket) == match
-        index.insert(b"other " + subject, b"other")
-        assert again(index, ticket) == match
-        index.insert(b"more " + subject, subject)
-        assert again(index, ticket) is None
-
-
-def test_a_find_of_another_subject_makes_the_ticket_void(index: Index) -> None:
-    index.insert(b"1", b"foo")
-    find(index, b"foo")
-    ticket = index.lib.nd_cache_ticket(index.cache)
-    for subject in (b"bar", b"n" * 300):  # the second is not kept at all
-        find(index, subject)
-        assert again(index, ticket) is None
-    assert again(index, index.lib.nd_cache_ticket(index.cache)) is None
 
 
 def test_subjects_that_nobody_wants_are_bounded(index: Index) -> None:
