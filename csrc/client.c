@@ -1,7 +1,5 @@
 #include "client.h"
 
-#include <stdlib.h>
-
 #include "brake.h"
 #include "deliver.h"
 #include "reactor.h"
@@ -136,8 +134,8 @@ static void ask_python(struct nd_conn *conn, const struct nd_op *op)
         .cid = conn->cid,
         .text = (const char *)op->arg.ptr,
         .text_len = (uint32_t)op->arg.len,
-        .prior = (const char *)conn->note,
-        .prior_len = conn->note_len,
+        .prior = conn->note != NULL ? (const char *)conn->note->data : NULL,
+        .prior_len = conn->note != NULL ? conn->note->cap : 0,
         .peer = peer,
         .peer_len = (uint32_t)peer_len,
         .is_traced = conn->is_traced,
@@ -149,25 +147,51 @@ static void ask_python(struct nd_conn *conn, const struct nd_op *op)
     nd_conn_enter(conn, ND_CONN_ADMITTING);
 }
 
+/* Takes over the reference to *note*. */
+static void take_options(struct nd_conn *conn, struct nd_blob *note, uint32_t options)
+{
+    if (conn->note != NULL) {
+        nd_blob_release(conn->note);
+    }
+    conn->note = note;
+    conn->options = (uint8_t)options;
+    ok(conn);
+}
+
+static void on_connect(struct nd_conn *conn, const struct nd_op *op)
+{
+    struct nd_reactor *reactor = conn->owner;
+    const struct nd_memo_entry *known = NULL;
+    if (conn->note == NULL && !conn->is_traced) {
+        known = nd_memo_find(&reactor->memo, &reactor->engine->key, op->arg);
+    }
+    if (known == NULL) {
+        ask_python(conn, op);
+        return;
+    }
+    nd_conn_enter(conn, ND_CONN_OPEN);
+    nd_blob_retain(known->note);
+    take_options(conn, known->note, known->options);
+}
+
 void nd_client_admit(struct nd_conn *conn, bool has_note, uint32_t options,
-                     struct nd_slice note)
+                     struct nd_slice note, struct nd_slice key)
 {
     if (conn->state != ND_CONN_ADMITTING) {
         return;
     }
     nd_conn_enter(conn, ND_CONN_OPEN);
     if (has_note) { /* CONNECT; the answer to INFO brings none */
-        uint8_t *copy = malloc(note.len + 1);
+        struct nd_blob *copy = nd_blob_copy(note);
         if (copy == NULL) {
             nd_conn_close(conn);
             return;
         }
-        memcpy(copy, note.ptr, note.len);
-        free(conn->note);
-        conn->note = copy;
-        conn->note_len = (uint32_t)note.len;
-        conn->options = (uint8_t)options;
-        ok(conn);
+        if (key.len > 0) {
+            struct nd_reactor *reactor = conn->owner;
+            nd_memo_put(&reactor->memo, &reactor->engine->key, key, copy, options);
+        }
+        take_options(conn, copy, options);
     }
     nd_conn_resume(conn);
 }
@@ -223,6 +247,8 @@ void nd_client_run(struct nd_conn *conn, const struct nd_op *op)
         conn->pings_out = 0;
         break;
     case ND_OP_CONNECT:
+        on_connect(conn, op);
+        break;
     case ND_OP_INFO:
         ask_python(conn, op);
         break;

@@ -30,7 +30,7 @@ void nd_client_reject(struct nd_conn *conn, int rc, const struct nd_op *op,
 
 /* Python's answers. */
 void nd_client_admit(struct nd_conn *conn, bool has_note, uint32_t options,
-                     struct nd_slice note);
+                     struct nd_slice note, struct nd_slice key);
 void nd_client_refuse(struct nd_conn *conn, struct nd_slice text,
                       struct nd_slice reason);
 

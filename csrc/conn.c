@@ -40,7 +40,9 @@ static void free_conn(struct nd_conn *conn)
     if (conn->gate != NULL) {
         nd_gate_release(conn->gate);
     }
-    free(conn->note);
+    if (conn->note != NULL) {
+        nd_blob_release(conn->note);
+    }
     free(conn);
 }
 

@@ -92,8 +92,7 @@ struct nd_conn {
     struct nd_timer heavy; /* while our gate is heavy */
     struct nd_timer pace;  /* while we are paced */
 
-    uint8_t *note; /* Python's, from the last CONNECT; or NULL */
-    uint32_t note_len;
+    struct nd_blob *note; /* Python's, from the last CONNECT, all of it; or NULL */
     uint8_t ip_len; /* of address */
     char address[ND_ADDRESS_SIZE];
 };

@@ -123,6 +123,28 @@ static size_t gather_repeated(struct nd_burst *burst, const struct last_line *la
     return used;
 }
 
+/* Warms the index for the PUBs at the front of *bytes*; returns how many there are. */
+static int look_ahead(struct nd_conn *conn, struct nd_slice bytes)
+{
+    struct nd_engine *engine = conn->owner->engine;
+    struct nd_slice subjects[ND_WARM_MAX];
+    struct nd_op op;
+    size_t at = 0;
+    int count = 0, line;
+    while (count < ND_WARM_MAX && at < bytes.len) {
+        line = nd_parse(bytes.ptr + at, bytes.len - at, &engine->limits, &op);
+        if (line <= 0 || op.kind > ND_OP_HPUB || op.size > bytes.len - at) {
+            break;
+        }
+        subjects[count++] = op.subject;
+        at += (size_t)line + op.size + 2;
+    }
+    if (count > 1) {
+        nd_sublist_warm(engine->index, subjects, (size_t)count);
+    }
+    return ND_MAX(count, 1);
+}
+
 /* Runs the operations in *bytes* (which lie in *blob*) for as long as the connection
  * may. Returns how many bytes are done with; *need is the length of the unfinished
  * operation behind them, or 0. */
@@ -133,7 +155,7 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
     struct nd_burst *burst = &conn->owner->burst;
     struct last_line last = {.len = 0};
     size_t used = 0;
-    int slice = ND_RUN_SLICE;
+    int slice = ND_RUN_SLICE, warm = 0;
     *need = 0;
     conn->is_yielding = false;
     while (used < bytes.len && nd_conn__can_run(conn) && !conn->is_yielding) {
@@ -154,6 +176,9 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
         }
         if (conn->state == ND_CONN_GREETED && !may_begin(conn, rest.ptr[0])) {
             break;
+        }
+        if (nd_unlikely(nd_cache_is_passed(conn->owner->cache)) && --warm < 0) {
+            warm = look_ahead(conn, rest) - 1;
         }
         int line = nd_parse(rest.ptr, rest.len, limits, &op);
         if (nd_unlikely(line <= 0)) {

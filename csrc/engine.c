@@ -223,14 +223,16 @@ int nd_adopt(struct nd_engine *engine, int fd)
     return rc;
 }
 
+/* *key*: the text that the answer is to be remembered for; may be empty. */
 static int push_answer(struct nd_engine *engine, struct mailbag *bag, uint32_t kind,
-                       uint64_t cid, const struct nd_answer *answer)
+                       uint64_t cid, const struct nd_answer *answer,
+                       struct nd_slice key)
 {
     uint32_t text_len = ND_MIN(answer->text_len, (uint32_t)ND_NOTE_MAX);
     uint32_t reason_len = ND_MIN(answer->reason_len, (uint32_t)ND_NOTE_MAX);
     struct nd_mail_answer *mail =
         nd_outbox_push(&bag->outboxes[cid % engine->options.reactors], kind,
-                       sizeof(*mail) + text_len + reason_len);
+                       sizeof(*mail) + text_len + reason_len + key.len);
     if (mail == NULL) {
         return ND_ENOMEM;
     }
@@ -239,11 +241,15 @@ static int push_answer(struct nd_engine *engine, struct mailbag *bag, uint32_t k
     mail->has_note = answer->text != NULL;
     mail->text_len = text_len;
     mail->reason_len = reason_len;
+    mail->key_len = (uint32_t)key.len;
     if (text_len > 0) {
         memcpy(mail->text, answer->text, text_len);
     }
     if (reason_len > 0) {
         memcpy(mail->text + text_len, answer->reason, reason_len);
+    }
+    if (key.len > 0) {
+        memcpy(mail->text + text_len + reason_len, key.ptr, key.len);
     }
     return ND_OK;
 }
@@ -254,7 +260,7 @@ static int send_answer(struct nd_engine *engine, uint32_t kind, uint64_t cid,
     struct mailbag bag = {0};
     int rc = check_process(engine);
     if (rc == ND_OK) {
-        rc = push_answer(engine, &bag, kind, cid, answer);
+        rc = push_answer(engine, &bag, kind, cid, answer, nd_slice(NULL, 0));
         post_bag(engine, &bag);
     }
     return rc;
@@ -296,8 +302,11 @@ static void hand_over(struct nd_engine *engine, struct nd_event_node *first,
     for (int32_t i = 0; i < count; i++) {
         if (answers[i].verdict != ND_VERDICT_NONE) {
             bool is_admitted = answers[i].verdict == ND_VERDICT_ADMIT;
+            bool is_kept =
+                is_admitted && answers[i].is_lasting && events[i].prior == NULL;
             push_answer(engine, &bag, is_admitted ? ND_MAIL_ADMIT : ND_MAIL_REFUSE,
-                        events[i].cid, &answers[i]);
+                        events[i].cid, &answers[i],
+                        nd_slice(events[i].text, is_kept ? events[i].text_len : 0));
         }
     }
     post_bag(engine, &bag);

@@ -200,6 +200,11 @@ struct nd_hash_link *nd_hash_find(const struct nd_hash *table, uint64_t hash,
     return link;
 }
 
+struct nd_hash_link **nd_hash_head(const struct nd_hash *table, uint64_t hash)
+{
+    return table->used > 0 ? head_at(table, bucket_of(table, hash)) : NULL;
+}
+
 struct nd_hash_link *nd_hash_any(struct nd_hash *table)
 {
     if (table->used == 0)

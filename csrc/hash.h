@@ -48,6 +48,10 @@ struct nd_hash {
 void nd_hash_init(struct nd_hash *table);
 void nd_hash_fini(struct nd_hash *table); /* forgets the records, frees the buckets */
 
+/* The head of the chain on which a record of *hash* would be, to be fetched ahead of
+ * time; NULL if the table is empty. Valid until the table changes. */
+struct nd_hash_link **nd_hash_head(const struct nd_hash *table, uint64_t hash);
+
 /* The caller has set link->hash and knows that no equal record is in. Cannot fail:
  * growth for which there is no memory is put off. */
 void nd_hash_insert(struct nd_hash *table, struct nd_hash_link *link);

@@ -194,6 +194,7 @@ enum {
     SETS = ND_CACHE_ENTRIES / WAYS,
     SEEN = 4096,  /* subjects that passed by and are remembered, more or less */
     KEY_MAX = 44, /* bytes of a subject that nobody wants; longer ones are not kept */
+    PASSED = 8, PASSED_MAX = 32, /* a measure of how many finds were not kept */
     TOO_BIG = ND_CACHE_BYTES / 2
 };
 
@@ -215,6 +216,7 @@ struct nd_cache {
     uint64_t round; /* generation at which the round began */
     uint64_t clean; /* generation at which all that is here was true */
     bool has_big;
+    uint32_t passed;                        /* finds in a row that were not kept */
     struct nd_match *passing;               /* lent, but not kept; NULL = none */
     uint32_t seen[SEEN];                    /* parts of tags */
     struct entry big;                       /* the last one above TOO_BIG */
@@ -414,6 +416,7 @@ static struct nd_match *pass(struct nd_cache *cache, struct nd_slice subject, in
     if (match != spare)
         free(spare);
     cache->passing = match;
+    cache->passed = ND_MIN(cache->passed + 1, (uint32_t)PASSED_MAX);
     cache->last = NULL;
     return match;
 }
@@ -443,6 +446,7 @@ struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject, 
     }
     if (entry != NULL && nd_sublist_is_current(cache->list, &entry->stamp)) {
         cache->counts.hits++;
+        cache->passed -= cache->passed / 4;
         cache->last = entry;
         return entry->match;
     }
@@ -481,6 +485,11 @@ bool nd_cache_sweep(struct nd_cache *cache, uint32_t budget)
         return false;
     cache->clean = cache->round;
     return true;
+}
+
+bool nd_cache_is_passed(const struct nd_cache *cache)
+{
+    return cache->passed >= PASSED;
 }
 
 void nd_cache_count(const struct nd_cache *cache, struct nd_cache_counts *counts)

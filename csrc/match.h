@@ -78,6 +78,10 @@ void nd_cache_rest(struct nd_cache *cache);
  * dead alive. Looks at *budget* entries at most; true when all have been seen. */
 bool nd_cache_sweep(struct nd_cache *cache, uint32_t budget);
 
+/* Have the last few finds all been of subjects that only pass by? Then it pays to warm
+ * the index for those that come next. */
+bool nd_cache_is_passed(const struct nd_cache *cache);
+
 void nd_cache_count(const struct nd_cache *cache, struct nd_cache_counts *counts);
 
 #endif

@@ -16,6 +16,15 @@ struct nd_blob *nd_blob_new(size_t cap)
     return blob;
 }
 
+struct nd_blob *nd_blob_copy(struct nd_slice bytes)
+{
+    struct nd_blob *blob = nd_blob_new(bytes.len);
+    if (blob != NULL && bytes.len > 0) {
+        memcpy(blob->data, bytes.ptr, bytes.len);
+    }
+    return blob;
+}
+
 struct nd_blob *nd_blob_grow(struct nd_blob *blob, size_t cap)
 {
     assert(nd_blob_is_sole(blob) && cap <= UINT32_MAX);

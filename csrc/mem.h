@@ -23,6 +23,8 @@ struct nd_blob {
 
 struct nd_blob *nd_blob_new(size_t cap); /* born with 1; NULL = no memory */
 
+struct nd_blob *nd_blob_copy(struct nd_slice bytes); /* the same, filled */
+
 /* A sole holder's blob, moved if need be; NULL leaves the old one as it is. */
 struct nd_blob *nd_blob_grow(struct nd_blob *blob, size_t cap);
 
@@ -37,6 +39,12 @@ static inline bool nd_blob_is_sole(struct nd_blob *blob)
 }
 
 void nd_blob_release(struct nd_blob *blob);
+
+/* All of a blob that was made full. */
+static inline struct nd_slice nd_blob_slice(const struct nd_blob *blob)
+{
+    return nd_slice(blob->data, blob->cap);
+}
 
 /* Chunks of two sizes that a reactor keeps for reuse. Its thread only. */
 struct nd_pool {

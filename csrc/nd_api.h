@@ -105,6 +105,8 @@ struct nd_answer {      /* to the event of the same position; arrives zeroed */
                            are, as for INFO. REFUSE: the error text. Must live
                            until the next callback, or the end of the control loop */
     uint32_t text_len;  /* at most 8192 */
+    bool is_lasting;    /* ADMIT, to a client without a prior note: the same for whoever
+                           sends the same text, so Python need not be asked again */
     const char *reason; /* REFUSE: for the log, level ERROR; NULL = no line */
     uint32_t reason_len;
 };

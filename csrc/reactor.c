@@ -131,6 +131,7 @@ void nd_reactor_free(struct nd_reactor *reactor)
     if (reactor->slab != NULL) {
         nd_blob_release(reactor->slab);
     }
+    nd_memo_fini(&reactor->memo);
     nd_pool_fini(&reactor->pool);
     nd_hash_fini(&reactor->conns);
     free(reactor->outboxes);
@@ -187,7 +188,9 @@ static void on_answer(struct nd_reactor *reactor, const struct nd_mail_answer *m
     struct nd_slice first = nd_slice(text, mail->text_len);
     switch (mail->head.kind) {
     case ND_MAIL_ADMIT:
-        nd_client_admit(conn, mail->has_note, mail->options, first);
+        nd_client_admit(
+            conn, mail->has_note, mail->options, first,
+            nd_slice(text + mail->text_len + mail->reason_len, mail->key_len));
         break;
     case ND_MAIL_REFUSE:
         nd_client_refuse(conn, first,

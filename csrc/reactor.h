@@ -23,6 +23,7 @@
 #include "mailbox.h"
 #include "match.h"
 #include "mem.h"
+#include "memo.h"
 #include "nd.h"
 #include "poll.h"
 #include "spin.h"
@@ -53,6 +54,7 @@ struct nd_mail_answer { /* ADMIT, REFUSE, CLOSE */
     bool has_note;       /* ADMIT: options and note replace the old ones */
     uint32_t text_len;   /* the note, or the error text */
     uint32_t reason_len; /* behind it */
+    uint32_t key_len;    /* ADMIT: of the CONNECT, behind that; 0 = not to be kept */
     char text[];
 };
 
@@ -90,6 +92,7 @@ struct nd_reactor {
     uint8_t *bare_line;   /* and for one more: without the header's size */
     struct nd_pool pool;
     struct nd_cache *cache;
+    struct nd_memo memo;
     struct nd_burst burst;      /* of the connection that is being read */
     uint64_t burst_mark;        /* the last one given out; see burst.c */
     uint64_t random;            /* state of a generator for queue picks */

@@ -64,6 +64,12 @@ int nd_sublist_match(struct nd_sublist *list, struct nd_slice subject,
                      struct nd_stamp *stamp, struct nd_match *spare,
                      struct nd_match **match);
 
+/* Brings what a look-up of these subjects will touch nearer to the processor, for all
+ * of them at once: in a large index each would otherwise wait for memory several times,
+ * one after the other. A hint; at most ND_WARM_MAX of them. */
+void nd_sublist_warm(struct nd_sublist *list, const struct nd_slice *subjects,
+                     size_t count);
+
 /* Moves with every change of the index. Takes no lock. */
 uint64_t nd_sublist_generation(const struct nd_sublist *list);
 

@@ -242,3 +242,50 @@ int nd_sublist_match(struct nd_sublist *list, struct nd_slice subject,
     search_fini(&search);
     return rc;
 }
+
+/* ---- ahead of time ---- */
+
+struct glance {
+    uint64_t hash;
+    struct nd_hash_link **head;
+};
+
+static void fetch_place(const struct glance *glance)
+{
+    if (glance->head != NULL && *glance->head != NULL) {
+        __builtin_prefetch(*glance->head);
+        __builtin_prefetch((const char *)*glance->head + ND_CACHE_LINE);
+    }
+}
+
+static void fetch_sub(const struct nd_hash *literals, const struct glance *glance)
+{
+    struct nd_hash_link *link = nd_hash_find(literals, glance->hash, NULL);
+    if (link == NULL)
+        return;
+    const struct nd_place *place = nd_container(link, struct nd_place, link);
+    if (place->plain.count > 0) {
+        const struct nd_sub *sub = nd_tiers_get(&place->plain, 0);
+        __builtin_prefetch(&sub->refs, 1);
+        __builtin_prefetch(sub->text);
+    }
+}
+
+void nd_sublist_warm(struct nd_sublist *list, const struct nd_slice *subjects,
+                     size_t count)
+{
+    struct glance glances[ND_WARM_MAX];
+    assert(count <= ND_WARM_MAX);
+    for (size_t i = 0; i < count; i++)
+        glances[i].hash = nd_hash_bytes(&list->key, subjects[i]);
+    nd_rwlock_read(&list->lock);
+    for (size_t i = 0; i < count; i++) {
+        glances[i].head = nd_hash_head(&list->literals, glances[i].hash);
+        __builtin_prefetch(glances[i].head);
+    }
+    for (size_t i = 0; i < count; i++)
+        fetch_place(&glances[i]);
+    for (size_t i = 0; i < count; i++)
+        fetch_sub(&list->literals, &glances[i]);
+    nd_rwlock_unlock(&list->lock);
+}

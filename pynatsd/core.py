@@ -89,11 +89,13 @@ class Admit:
     Let the client in, or an INFO pass.
 
     The engine keeps *note*, at most 8 KiB, for the next CONNECT; without one, as for
-    INFO, nothing changes.
+    INFO, nothing changes. *is_lasting* says that the answer hangs on the argument alone:
+    the engine may then give it by itself to clients that send the same.
     """
 
     options: int = 0  # bits of `enum nd_connect_option`
     note: bytes | None = None
+    is_lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +335,7 @@ def _on_events(context: Any, events: Any, answers: Any, count: int) -> None:
             target = answers[i]
             target.verdict = _ADMIT
             target.options = answer.options
+            target.is_lasting = answer.is_lasting
             if answer.note is not None:
                 target.text, target.text_len = control.lend(answer.note)
         elif answer is not None:

@@ -287,7 +287,9 @@ def _admit(options: connect.ConnectOptions) -> Admit:
         | options.no_responders * core.OPT_NO_RESPONDERS
         | options.protocol * core.OPT_ASYNC_INFO
     )
-    return Admit(bits, connect.note(options))
+    # What was said of a user is not for the engine's memory.
+    is_anonymous = not (options.user or options.password or options.auth_token)
+    return Admit(bits, connect.note(options), is_lasting=is_anonymous)
 
 
 # ---- what a server is made of ----
