@@ -66,8 +66,7 @@ int nd_conn_adopt(struct nd_reactor *reactor, int fd, uint64_t cid,
 {
     struct nd_engine *engine = reactor->engine;
     struct nd_conn *conn = calloc(1, sizeof(*conn));
-    if (conn == NULL || nd_sys_prepare_socket(fd) != 0) {
-        free(conn);
+    if (conn == NULL) {
         nd_sys_close(fd);
         return ND_ENOMEM;
     }

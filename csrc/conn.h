@@ -93,11 +93,11 @@ struct nd_conn {
     struct nd_timer pace;  /* while we are paced */
 
     struct nd_blob *note; /* Python's, from the last CONNECT, all of it; or NULL */
-    uint8_t ip_len; /* of address */
+    uint8_t ip_len;       /* of address */
     char address[ND_ADDRESS_SIZE];
 };
 
-/* Takes *fd* and makes the connection known to its reactor; greets it with INFO.
+/* Takes *fd*, which nd_sys_prepare_socket has seen, and makes the connection known to its reactor; greets it with INFO.
  * ND_ENOMEM or ND_ESYS: the descriptor is closed. */
 int nd_conn_adopt(struct nd_reactor *reactor, int fd, uint64_t cid,
                   struct nd_conn **conn);

@@ -211,6 +211,9 @@ int nd_adopt(struct nd_engine *engine, int fd)
     if (rc != ND_OK) {
         return rc;
     }
+    if (nd_sys_prepare_socket(fd) != 0) {
+        return ND_ESYS;
+    }
     uint64_t cid = nd_engine_next_cid(engine);
     atomic_fetch_add(&engine->connections, 1); /* it may be gone before we return */
     rc = push_socket(engine, ND_MAIL_ADOPT, (uint32_t)(cid % engine->options.reactors),

@@ -13,9 +13,6 @@ void nd_listener_adopt(struct nd_reactor *reactor, int fd, uint64_t cid,
     } else if (is_surplus) {
         conn->is_surplus = true;
         nd_conn_fail(conn, ND_LIT("maximum connections exceeded"));
-    } else {
-        /* Bytes that came before we asked have made no edge of their own. */
-        nd_reactor_add_ready(reactor, conn);
     }
 }
 

@@ -125,7 +125,8 @@ void nd_engine_free(struct nd_engine *engine); /* after every run call has retur
 int nd_engine_set_info(struct nd_engine *engine, const char *json, uint32_t len);
 
 int nd_listen(struct nd_engine *engine, int fd); /* takes a listening socket */
-int nd_adopt(struct nd_engine *engine, int fd);  /* takes a connected stream socket */
+int nd_adopt(struct nd_engine *engine, int fd);  /* takes a connected stream socket;
+                                     ND_ESYS: it is none, and stays the caller's */
 
 /* Runs reactor *index* until the engine stops. One thread for each. */
 int nd_reactor_run(struct nd_engine *engine, uint32_t index);

@@ -41,7 +41,8 @@ void nd_rwlock_unlock(nd_rwlock *lock);
 
 /* ---- sockets ---- */
 
-int nd_sys_accept(int listener);   /* a descriptor, or -errno */
+/* A descriptor, prepared as below, or -errno. */
+int nd_sys_accept(int listener);
 bool nd_sys_is_shortage(int rc);   /* of descriptors or memory: try again later */
 int nd_sys_prepare_socket(int fd); /* non-blocking, without Nagle where it has it */
 

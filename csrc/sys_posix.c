@@ -142,11 +142,13 @@ void nd_rwlock_unlock(nd_rwlock *lock)
 int nd_sys_accept(int listener)
 {
 #ifdef __linux__
+    /* That Nagle is off it has from the listener. */
     return (int)result(accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
 #else
     int fd = accept(listener, NULL, NULL);
     if (fd >= 0) {
         fcntl(fd, F_SETFD, FD_CLOEXEC);
+        nd_sys_prepare_socket(fd);
     }
     return (int)result(fd);
 #endif
