@@ -42,10 +42,12 @@ static int fill(struct nd_engine *engine)
 
 struct nd_engine *nd_engine_new(const struct nd_options *options)
 {
-    struct nd_engine *engine = are_valid(options) ? calloc(1, sizeof(*engine)) : NULL;
-    if (engine == NULL) {
+    struct nd_engine *engine;
+    if (!are_valid(options) ||
+        posix_memalign((void **)&engine, 64, sizeof(*engine)) != 0) {
         return NULL;
     }
+    memset(engine, 0, sizeof(*engine));
     engine->options = *options;
     engine->limits.line = options->max_control_line;
     engine->limits.connect = options->max_connect_line;

@@ -32,12 +32,15 @@ struct nd_engine {
     struct nd_events events;
     struct nd_reactor **reactors; /* options.reactors of them */
 
-    _Atomic uint64_t last_cid;
+    /* Looked at for each message or turn, seldom written. */
+    _Atomic uint32_t heavy_count; /* gates that are heavy, inboxes included */
+    _Atomic bool is_stopping;
+
+    /* Written for each connection: a cache line of their own. */
+    _Alignas(64) _Atomic uint64_t last_cid;
     _Atomic uint64_t connections;       /* open now */
     _Atomic uint64_t total_connections; /* since start */
     _Atomic uint32_t unanswered;        /* CONNECTs that wait for Python */
-    _Atomic uint32_t heavy_count;       /* gates that are heavy, inboxes included */
-    _Atomic bool is_stopping;
     _Atomic uint32_t quiet; /* reactors that have stopped reading and posted all */
     _Atomic uint32_t ended; /* reactors that have ended */
 };

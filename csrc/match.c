@@ -56,6 +56,8 @@ static bool begins_group(const struct plan *plan, uint32_t i)
 static int plan_groups(struct plan *plan)
 {
     plan->runs = plan->few_runs;
+    if (plan->run_count == 0)
+        return 0;
     if (plan->run_count > FEW_RUNS)
         plan->runs = malloc(plan->run_count * sizeof *plan->runs);
     if (plan->runs == NULL)

@@ -17,7 +17,16 @@ from typing import Any
 import pytest
 
 import pynatsd
-from pynatsd import CoreError, ListenError, Options, Server, core, pollers, server
+from pynatsd import (
+    CoreError,
+    ListenError,
+    Options,
+    Server,
+    connect,
+    core,
+    pollers,
+    server,
+)
 
 ROUNDS = int(os.environ.get("PYNATSD_ROUNDS", "40"))  # 500 in the long form
 
@@ -182,6 +191,59 @@ def test_echo_headers_and_no_responders_reach_the_engine() -> None:
         assert client.lines(1) == [b"HMSG r 2 16 16\r\n"]
         assert client.file.read(18) == b"NATS/1.0 503\r\n\r\n\r\n"
         assert client.lines(1) == [b"PONG\r\n"]
+
+
+def count_parses(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The CONNECTs that Python is asked about from now on."""
+    asked: list[bytes] = []
+    parse = connect.parse
+
+    def counting(argument: bytes, prior: bytes | None) -> connect.ConnectOptions:
+        asked.append(argument)
+        return parse(argument, prior)
+
+    monkeypatch.setattr(connect, "parse", counting)
+    return asked
+
+
+def test_the_same_connect_is_asked_about_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = count_parses(monkeypatch)
+    with Server(threads=1) as server:
+        for _ in range(3):
+            for name in (b"a", b"b"):
+                with client_of(server) as client:
+                    line = b'CONNECT {"pedantic":false,"name":"%b"}\r\n' % name
+                    client.send(line + b"PUB .x 0\r\n\r\nPING\r\n")
+                    # pedantic is off: there is no error among them
+                    assert client.lines(3) == [b"+OK\r\n", b"+OK\r\n", b"PONG\r\n"]
+    assert len(asked) == 2
+
+
+def test_a_remembered_connect_is_merged_into_like_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = count_parses(monkeypatch)
+    with Server(threads=1) as server:
+        for _ in range(2):
+            with client_of(server) as client:
+                client.send(b'CONNECT {"verbose":true,"headers":true}\r\n')
+                assert client.lines(1) == [b"+OK\r\n"]
+                client.send(b'CONNECT {"no_responders":true}\r\n')  # needs headers
+                assert client.lines(1) == [b"+OK\r\n"]
+    assert len(asked) == 3  # the second of a connection always
+
+
+def test_connects_with_secrets_are_not_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = count_parses(monkeypatch)
+    secrets = [b'"user":"u"', b'"pass":"p"', b'"auth_token":"t"']
+    with Server(threads=1) as server:
+        for secret in [*secrets, *secrets]:
+            with client_of(server) as client:
+                client.send(b"CONNECT {%b}\r\n" % secret)
+                assert client.lines(1) == [b"+OK\r\n"]
+    assert len(asked) == 6
 
 
 def test_connect_in_a_trace_has_no_secrets(caplog: pytest.LogCaptureFixture) -> None:

@@ -142,7 +142,9 @@ class Index:
         stamp = self.ffi.new("struct nd_stamp *")
         out = self.ffi.new("struct nd_match **")
         data = self.slice(subject)
-        assert self.lib.nd_sublist_match(self.list, data, stamp, self.ffi.NULL, out) == 0
+        assert (
+            self.lib.nd_sublist_match(self.list, data, stamp, self.ffi.NULL, out) == 0
+        )
         assert self.lib.nd_sublist_is_current(self.list, stamp)
         result = self.read(out[0], subject)
         if out[0] != self.ffi.NULL:

@@ -27,6 +27,7 @@ struct nd_pool {
     uint32_t bytes;
 };
 struct nd_blob *nd_blob_new(size_t cap);
+struct nd_blob *nd_blob_copy(struct nd_slice bytes);
 void nd_blob_release(struct nd_blob *blob);
 void nd_pool_fini(struct nd_pool *pool);
 
@@ -53,6 +54,31 @@ int nd_outbuf_peek(const struct nd_outbuf *out, struct iovec *iov, int max);
 void nd_outbuf_consume(struct nd_outbuf *out, struct nd_pool *pool, uint64_t len);
 int nd_outbuf_settle(struct nd_outbuf *out, struct nd_blob *blob);
 const char *nd_outbuf_check(const struct nd_outbuf *out);
+
+struct nd_memo_entry {
+    struct nd_blob *note;
+    uint32_t options;
+    ...;
+};
+struct nd_memo {
+    uint32_t next;
+    ...;
+};
+const struct nd_memo_entry *nd_memo_find(const struct nd_memo *memo,
+                                         const struct nd_hash_key *key,
+                                         struct nd_slice text);
+void nd_memo_put(struct nd_memo *memo, const struct nd_hash_key *key,
+                 struct nd_slice text, struct nd_blob *note, uint32_t options);
+void nd_memo_fini(struct nd_memo *memo);
+
+struct nd_spin {
+    bool is_brisk;
+    uint8_t in_vain;
+    uint8_t sits_out;
+};
+bool nd_spin_is_due(const struct nd_spin *spin);
+void nd_spin_ended(struct nd_spin *spin, bool has_found);
+void nd_spin_slept(struct nd_spin *spin, uint64_t us);
 
 struct nd_timer {
     struct nd_timer *prev, *next;

@@ -100,6 +100,8 @@ size_t nd_sublist_remove_many(struct nd_sublist *list, struct nd_sub *const *sub
 int nd_sublist_match(struct nd_sublist *list, struct nd_slice subject,
                      struct nd_stamp *stamp, struct nd_match *spare,
                      struct nd_match **match);
+void nd_sublist_warm(struct nd_sublist *list, const struct nd_slice *subjects,
+                     size_t count);
 uint64_t nd_sublist_generation(const struct nd_sublist *list);
 bool nd_sublist_is_current(const struct nd_sublist *list, struct nd_stamp *stamp);
 void nd_sublist_count(struct nd_sublist *list, struct nd_sublist_counts *counts);
@@ -137,5 +139,6 @@ void nd_cache_free(struct nd_cache *cache);
 struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject,
                                int *rc);
 void nd_cache_rest(struct nd_cache *cache);
+bool nd_cache_is_passed(const struct nd_cache *cache);
 bool nd_cache_sweep(struct nd_cache *cache, uint32_t budget);
 void nd_cache_count(const struct nd_cache *cache, struct nd_cache_counts *counts);

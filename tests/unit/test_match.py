@@ -183,6 +183,101 @@ def test_a_huge_result_is_lent_and_kept_alone(index: Index) -> None:
     assert sub.refs == 2
 
 
+def fill(index: Index) -> int:
+    """Every place of the cache taken; returns how many subjects that took."""
+    asked = 0
+    while tally(index)[0] < ENTRIES:
+        find(index, b"filler.%d" % asked)
+        asked += 1
+        assert asked < 40 * ENTRIES
+    return asked
+
+
+def test_subject_that_passes_by_drives_nobody_out(index: Index) -> None:
+    index.insert(b"1", b"hot")
+    index.insert(b"2", b"scan.*")
+    find(index, b"hot")
+    fill(index)
+    sub = index.entries[b"2"].sub
+    for i in range(3 * ENTRIES):
+        assert find(index, b"scan.%d" % i).plain_count == 1
+        assert sub.refs == 3  # ours, the index's, and that of the one result lent
+    hits = tally(index)[1]
+    find(index, b"hot")
+    assert tally(index)[1] == hits + 1
+    assert sub.refs == 3  # a hit does not let go of what was lent before
+    for _ in range(2):
+        index.lib.nd_cache_rest(index.cache)
+        assert sub.refs == 2
+
+
+def test_subject_that_comes_back_is_kept(index: Index) -> None:
+    fill(index)
+    index.insert(b"1", b"new")
+    hits = tally(index)[1]
+    for _ in range(3):
+        assert index.find(b"new") == index.expected(b"new")
+    assert tally(index)[1] == hits + 1
+
+
+def test_result_that_was_lent_stays_for_who_retained_it(index: Index) -> None:
+    fill(index)
+    for name in (b"1", b"2"):
+        index.insert(name, b"scan." + name)
+    held = find(index, b"scan.1")
+    index.lib.nd_match_retain(held)
+    other = find(index, b"scan.2")
+    assert other != held
+    assert index.read(held, b"scan.1") == index.expected(b"scan.1")
+    index.lib.nd_match_release(held)
+    assert index.read(other, b"scan.2") == index.expected(b"scan.2")
+
+
+def test_lent_results_of_any_size(index: Index) -> None:
+    """Their memory is used again where it is large enough."""
+    fill(index)
+    for i in range(300):
+        index.insert(b"%d" % i, b"wide.*", b"q%d" % (i % 3) if i % 2 else b"")
+    index.insert(b"one", b"narrow.*")
+    for i in range(50):
+        for kind in (b"wide.%d", b"narrow.%d", b"nobody.%d"):
+            subject = kind % (1000 + i)
+            assert index.find(subject) == index.expected(subject)
+
+
+def test_a_scan_is_noticed_and_forgotten(index: Index) -> None:
+    index.insert(b"1", b"hot")
+    find(index, b"hot")
+    fill(index)
+    for _ in range(20):
+        find(index, b"hot")
+    assert not index.lib.nd_cache_is_passed(index.cache)
+    for i in range(100):
+        find(index, b"scan.%d" % i)
+    assert index.lib.nd_cache_is_passed(index.cache)
+    find(index, b"hot")
+    assert index.lib.nd_cache_is_passed(index.cache)  # one hit in a hundred
+    for _ in range(20):
+        find(index, b"hot")
+    assert not index.lib.nd_cache_is_passed(index.cache)
+
+
+@pytest.mark.parametrize("count", [1, 5, 16])
+def test_warming_changes_nothing(index: Index, count: int) -> None:
+    for i in range(300):
+        index.insert(b"%d" % i, b"s.%d" % (i // 2), b"q" if i % 3 == 0 else b"")
+    names = [b"s.%d" % (i * 37) for i in range(count)]
+    kept = [index.ffi.from_buffer(name) for name in names]
+    slices = index.ffi.new(
+        "struct nd_slice[]", [(index.ffi.cast("uint8_t *", k), len(k)) for k in kept]
+    )
+    index.lib.nd_sublist_warm(index.list, slices, count)
+    for name in names:
+        assert index.find(name) == index.expected(name)
+    index.remove_many(list(index.entries))
+    index.lib.nd_sublist_warm(index.list, slices, count)  # of an empty index
+
+
 def test_sweep_lets_go_of_the_dead(index: Index) -> None:
     for i in range(1000):
         index.insert(b"%d" % i, b"s.%d" % i)

@@ -274,7 +274,9 @@ def test_a_change_to_one_literal_leaves_the_others_alone(index: Index) -> None:
 def test_a_stamp_moves_forward_when_nothing_concerns_it(index: Index) -> None:
     stamp = index.ffi.new("struct nd_stamp *")
     match = index.ffi.new("struct nd_match **")
-    index.lib.nd_sublist_match(index.list, index.slice(b"foo"), stamp, index.ffi.NULL, match)
+    index.lib.nd_sublist_match(
+        index.list, index.slice(b"foo"), stamp, index.ffi.NULL, match
+    )
     index.insert(b"1", b"other")
     generation = index.lib.nd_sublist_generation(index.list)
     assert stamp.any != generation
@@ -299,7 +301,9 @@ def test_wildcard_blow_up(index: Index, capsys: pytest.CaptureFixture[str]) -> N
     match = index.ffi.new("struct nd_match **")
     for _ in range(20):
         began = time.perf_counter()
-        index.lib.nd_sublist_match(index.list, index.slice(subject), stamp, index.ffi.NULL, match)
+        index.lib.nd_sublist_match(
+            index.list, index.slice(subject), stamp, index.ffi.NULL, match
+        )
         times.append(time.perf_counter() - began)
         index.lib.nd_match_release(match[0])
     with capsys.disabled():

@@ -1,0 +1,71 @@
+"""What is remembered of answers to CONNECT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+Internals = tuple[Any, Any]
+ENTRIES, LONGEST = 16, 1024
+
+
+class Memo:
+    def __init__(self, internals: Internals) -> None:
+        self.ffi, self.lib = internals
+        self.memo = self.ffi.new("struct nd_memo *")
+        self.key = self.ffi.new("struct nd_hash_key *", (1, 2))
+
+    def slice(self, text: bytes) -> Any:
+        self.text = self.ffi.from_buffer("uint8_t[]", text)
+        return self.ffi.new("struct nd_slice *", (self.text, len(text)))[0]
+
+    def put(self, text: bytes, note: bytes, options: int) -> None:
+        blob = self.lib.nd_blob_copy(self.slice(note))
+        self.lib.nd_memo_put(self.memo, self.key, self.slice(text), blob, options)
+        self.lib.nd_blob_release(blob)
+
+    def find(self, text: bytes) -> tuple[bytes, int] | None:
+        found = self.lib.nd_memo_find(self.memo, self.key, self.slice(text))
+        if found == self.ffi.NULL:
+            return None
+        note = bytes(self.ffi.buffer(found.note.data, found.note.cap))
+        return note, found.options
+
+
+@pytest.fixture
+def memo(internals: Internals) -> Iterator[Memo]:
+    made = Memo(internals)
+    yield made
+    made.lib.nd_memo_fini(made.memo)
+
+
+def test_the_same_text_finds_it(memo: Memo) -> None:
+    assert memo.find(b"{}") is None
+    memo.put(b"{}", b"note", 5)
+    assert memo.find(b"{}") == (b"note", 5)
+    for other in (b"{} ", b"{", b"", b"}{"):
+        assert memo.find(other) is None
+
+
+def test_the_oldest_makes_room(memo: Memo) -> None:
+    for i in range(ENTRIES + 1):
+        memo.put(b"%d" % i, b"note %d" % i, i)
+    assert memo.find(b"0") is None
+    for i in range(1, ENTRIES + 1):
+        assert memo.find(b"%d" % i) == (b"note %d" % i, i)
+
+
+def test_the_same_again_takes_no_second_place(memo: Memo) -> None:
+    for i in range(ENTRIES):
+        memo.put(b"%d" % i, b"", 0)
+        memo.put(b"0", b"", 0)
+    assert memo.find(b"0") is not None
+
+
+def test_long_texts_are_not_kept(memo: Memo) -> None:
+    memo.put(b"x" * LONGEST, b"", 1)
+    memo.put(b"x" * (LONGEST + 1), b"", 2)
+    assert memo.find(b"x" * LONGEST) == (b"", 1)
+    assert memo.find(b"x" * (LONGEST + 1)) is None
