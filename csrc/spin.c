@@ -1,6 +1,6 @@
 #include "spin.h"
 
-enum { IN_VAIN_MAX = 6 }; /* of them are told apart: 63 occasions are sat out then */
+enum { IN_VAIN_MAX = 6 }; /* are told apart */
 
 void nd_spin_ended(struct nd_spin *spin, bool has_found)
 {
@@ -8,7 +8,8 @@ void nd_spin_ended(struct nd_spin *spin, bool has_found)
         spin->in_vain = 0;
     } else {
         spin->in_vain = (uint8_t)ND_MIN(spin->in_vain + 1, IN_VAIN_MAX);
-        spin->sits_out = (uint8_t)((1 << spin->in_vain) - 1);
+        /* The sleep that follows is the first of them. */
+        spin->sits_out = (uint8_t)(1 << spin->in_vain);
     }
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def test_a_long_sleep_ends_it(spin: Spin) -> None:
 def test_who_spins_in_vain_does_it_less_and_less(spin: Spin) -> None:
     waits = [spin.wait(SHORT, is_found=False) for _ in range(2000)]
     spun = [i for i, did in enumerate(waits) if did]
-    gaps = [after - before for before, after in zip(spun, spun[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(spun)]
     assert gaps[:7] == [2, 4, 8, 16, 32, 64, 64]
     assert set(gaps[7:]) <= {64}
 
