@@ -33,6 +33,7 @@ SERVER_CPU, LOAD_CPU = 0, 1
 SAMPLES_PER_SECOND = 1999  # beside the beat of timers
 STACK_BYTES = 2 * KIB  # copied with each sample; more callers would need more
 SETTLE_SECONDS = 0.5  # until perf has attached itself
+IDLE_SECONDS = 0.2
 FOLDED = PERF / "results" / "local"
 
 COUNTED = 100 * THOUSAND  # messages moved by the shorter load under callgrind
@@ -273,6 +274,7 @@ def count(scenario: Scenario, command: str, options: argparse.Namespace) -> str:
         wrapped = f"{CALLGRIND.format(out=shlex.quote(str(out)))} {command}"
         with serving(wrapped, SERVER_CPU) as server:
             drive(server, scenario, messages)
+            await_idle(server.pid)
             output(["callgrind_control", "--instr=on", str(server.pid)])
             loads = [messages, LONGER * messages] * PAIRS
             each = [moved(drive_and_dump(server, scenario, n)) for n in loads]
@@ -300,8 +302,22 @@ def count(scenario: Scenario, command: str, options: argparse.Namespace) -> str:
 def drive_and_dump(server: Server, scenario: Scenario, messages: int) -> dict[str, Any]:
     """Run one load; its instructions become the next dump."""
     raw = drive(server, scenario, messages)
+    await_idle(server.pid)
     output(["callgrind_control", "--dump", str(server.pid)])
     return raw
+
+
+def await_idle(pid: int) -> None:
+    """Wait until a process has used no CPU for a while: what has closed is buried."""
+    before = -1
+    while before != (now := _cpu_ticks(pid)):
+        before = now
+        time.sleep(IDLE_SECONDS)
+
+
+def _cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])  # user and system
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
