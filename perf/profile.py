@@ -9,9 +9,6 @@ run on one server, and their difference leaves out connecting and subscribing.
 from __future__ import annotations
 
 import argparse
-import re
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +22,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from perf.micro.callgrind import Counted, annotated, output, tool, under_callgrind
 from perf.processes import PERF, MeasureError, Server, build_load, run_load, serving
 from perf.run import OURS
 from perf.scenarios import KIB, MILLION, SCENARIOS, THOUSAND, Scenario
@@ -41,8 +39,6 @@ COUNTED_BYTES = 512 * MILLION  # of payload, and at most
 COUNTED_CONNECTS = 100  # each costs Python some 100,000 instructions
 LONGER = 3  # the longer load, in shorter ones
 PAIRS = 2  # of a shorter and a longer one, to see what varies
-CALLGRIND = "valgrind -q --tool=callgrind --instr-atstart=no --callgrind-out-file={out}"
-COST = re.compile(r"^\s*([\d,]+) \(\s*[\d.]+%\)\s+(.+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,58 +96,22 @@ def folded(stacks: Counter[tuple[Frame, ...]]) -> str:
     return "".join(sorted(lines))
 
 
-def costs(text: str) -> Counter[str]:
-    """Return the instructions of each function from ``callgrind_annotate``."""
-    found: Counter[str] = Counter()
-    for line in text.splitlines():
-        matched = COST.match(line)
-        if matched and not matched[2].startswith("PROGRAM TOTALS"):
-            found[_short(matched[2])] += int(matched[1].replace(",", ""))
-    return found
-
-
-def _short(function: str) -> str:
-    """Make ``view.c:serve`` of ``/x/view.c:serve.lto_priv.0 [/y/z.so]``."""
-    return re.sub(r"(?:[^\s:]*/)|\.lto_priv\.\d+| \[.*", "", function)
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """Instructions a message, of each function; one pair of loads."""
-
-    functions: dict[str, float]
-
-    @property
-    def total(self) -> float:
-        """Instructions a message in all."""
-        return sum(self.functions.values())
-
-    @staticmethod
-    def between(shorter: Counter[str], longer: Counter[str], messages: int) -> Counted:
-        """Take the difference of two loads, *messages* apart."""
-        names = shorter.keys() | longer.keys()
-        return Counted({n: (longer[n] - shorter[n]) / messages for n in names})
-
-
 def counted_table(pairs: Sequence[Counted], lines: int) -> str:
     """Return the instructions a message: total, what varied, the top functions."""
     totals = [pair.total for pair in pairs]
-    mean = sum(totals) / len(totals)
-    apart = (max(totals) - min(totals)) / mean
+    mean = Counted.mean(pairs)
+    apart = (max(totals) - min(totals)) / mean.total
+    wholes: defaultdict[str, float] = defaultdict(float)
+    for name, value in mean.parts.items():
+        wholes[name.rpartition(":")[2]] += value
     rows = [
-        f"{mean:.1f} instructions a message, user code of all threads"
+        f"{mean.total:.1f} instructions a message, user code of all threads"
         f" ({' and '.join(f'{total:.1f}' for total in totals)}: {apart:.2%} apart)",
         f"{'each':>9} {'share':>7}  function",
+        *_cost_rows(wholes, mean.total, lines),
+        f"{'each':>9} {'share':>7}  file:function that its lines went into",
+        *_cost_rows(mean.parts, mean.total, lines),
     ]
-    parts: defaultdict[str, float] = defaultdict(float)
-    wholes: defaultdict[str, float] = defaultdict(float)
-    for pair in pairs:
-        for name, value in pair.functions.items():
-            parts[name] += value / len(pairs)
-            wholes[name.rpartition(":")[2]] += value / len(pairs)
-    rows += _cost_rows(wholes, mean, lines)
-    rows.append(f"{'each':>9} {'share':>7}  file:function that its lines went into")
-    rows += _cost_rows(parts, mean, lines)
     return "\n".join(rows)
 
 
@@ -177,33 +137,6 @@ def drive(server: Server, scenario: Scenario, messages: int) -> dict[str, Any]:
 def moved(raw: dict[str, Any]) -> int:
     """Return what a cost is divided by: the larger of published and delivered."""
     return max(int(raw["published"]), int(raw["delivered"]))
-
-
-def tool(name: str, package: str) -> str:
-    """
-    Return *name* if it can be started.
-
-    Raises:
-        MeasureError: it is not there; the message names its *package*.
-    """
-    if shutil.which(name) is None:
-        raise MeasureError(f"{name} is missing; on Debian the package is {package}")
-    return name
-
-
-def output(command: list[str]) -> str:
-    """
-    Run a program and return what it printed.
-
-    Raises:
-        MeasureError: it failed.
-    """
-    done = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", check=False
-    )
-    if done.returncode:
-        raise MeasureError(f"{shlex.join(command)}: {done.stderr.strip()[-1000:]}")
-    return done.stdout
 
 
 @contextmanager
@@ -270,28 +203,14 @@ def count(scenario: Scenario, command: str, options: argparse.Namespace) -> str:
     messages = counted_messages(scenario)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        tool("valgrind", "valgrind")
-        wrapped = f"{CALLGRIND.format(out=shlex.quote(str(out)))} {command}"
-        with serving(wrapped, SERVER_CPU) as server:
+        with serving(f"{under_callgrind(out)} {command}", SERVER_CPU) as server:
             drive(server, scenario, messages)
             await_idle(server.pid)
             output(["callgrind_control", "--instr=on", str(server.pid)])
             loads = [messages, LONGER * messages] * PAIRS
             each = [moved(drive_and_dump(server, scenario, n)) for n in loads]
             files = [out.with_suffix(f".{i + 1}") for i in range(len(loads))]
-            found = [
-                costs(
-                    output(
-                        [
-                            "callgrind_annotate",
-                            "--auto=no",
-                            "--threshold=100",
-                            str(file),
-                        ]
-                    )
-                )
-                for file in files
-            ]
+            found = [annotated(file) for file in files]
     pairs = [
         Counted.between(found[i], found[i + 1], each[i + 1] - each[i])
         for i in range(0, len(loads), 2)
