@@ -36,6 +36,7 @@ FOLDED = PERF / "results" / "local"
 
 COUNTED = 100 * THOUSAND  # messages moved by the shorter load under callgrind
 COUNTED_BYTES = 512 * MILLION  # of payload, and at most
+COUNTED_REQUESTS = 5 * THOUSAND  # each wakes the server, which is slow under callgrind
 COUNTED_CONNECTS = 100  # each costs Python some 100,000 instructions
 LONGER = 3  # the longer load, in shorter ones
 PAIRS = 2  # of a shorter and a longer one, to see what varies
@@ -79,7 +80,7 @@ def flat(stacks: Counter[tuple[Frame, ...]], lines: int) -> str:
         alone[stack[0]] += count
         for frame in set(stack):
             below[frame] += count
-    samples = max(1, stacks.total())
+    samples = stacks.total()
     rows = [f"{samples} samples\n{'self':>7} {'total':>7}  function"]
     for frame, count in alone.most_common(lines):
         shares = f"{count / samples:7.2%} {below[frame] / samples:7.2%}"
@@ -191,11 +192,12 @@ def counted_messages(scenario: Scenario) -> int:
     """Return how many messages each publisher sends in the shorter load."""
     if scenario.storm:
         return COUNTED_CONNECTS
+    if scenario.requesters:
+        return COUNTED_REQUESTS // scenario.requesters
     once = scenario.queue or scenario.pairs
     fan_out = 1 if once else max(1, scenario.subscribers)
-    senders = scenario.requesters or scenario.publishers
     wanted = min(COUNTED, COUNTED_BYTES // scenario.size)
-    return max(10, wanted // (fan_out * senders))
+    return max(10, wanted // (fan_out * scenario.publishers))
 
 
 def count(scenario: Scenario, command: str, options: argparse.Namespace) -> str:

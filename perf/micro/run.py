@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -179,6 +180,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; return 1 if that was not possible."""
     options = parse(arguments)
+    # A program that is being waited for is ended when a signal unwinds.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         build()
         rows = count(options) if options.callgrind else measure(options)
