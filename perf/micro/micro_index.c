@@ -63,7 +63,7 @@ static void absent(struct text *text, uint64_t number)
     print(text, "nobody.%06u", number);
 }
 
-/* Three to five tokens, wildcards in any place but the first; each a pattern of its
+/* Two to five tokens, wildcards in any place but the first; each a pattern of its
  * own. What matches it has "any" for "*" and "any.end" for ">". */
 static void pattern(struct text *text, uint64_t number)
 {
