@@ -87,7 +87,8 @@ struct link {
     bool is_full;   /* the socket took less than all; epoll tells when it has room */
     const char *at; /* what is being written: always whole records, so that a */
     size_t left;    /* PONG put in between never lands inside a message */
-    unsigned pongs; /* PONG lines seen */
+    unsigned pings; /* PING lines sent, that of the greeting included */
+    unsigned pongs; /* PONG lines seen; one too many fails the run */
     unsigned pongs_owed; /* PING lines not yet answered */
     size_t line_len;     /* bytes of an unfinished line; line keeps the first of them */
     char line[LINE_KEPT];
@@ -106,13 +107,14 @@ struct publisher {
 struct subscriber {
     struct link link;
     uint64_t received;
-    size_t offset;        /* bytes we have of an unfinished record */
-    char head[HEAD_MAX];  /* speed: the start of a record; NUL stands for a digit */
-    char stamp[8];        /* speed with a rate: the stamp of an unfinished record */
-    char *held;           /* check: the unfinished record itself */
-    size_t held_size;     /* check: its whole size, 0 until the size is known */
-    size_t held_head;     /* check: of that, the MSG line */
-    uint64_t *next_count; /* check: for each publisher, the next sequence number */
+    size_t offset;       /* bytes we have of an unfinished record */
+    char head[HEAD_MAX]; /* speed: the start of a record; NUL stands for a digit */
+    char stamp[8];       /* speed with a rate: the stamp of an unfinished record */
+    char *held;          /* check: the unfinished record itself */
+    size_t held_size;    /* check: its whole size, 0 until the size is known */
+    size_t held_head;    /* check: of that, the MSG line */
+    uint64_t
+        *next_count; /* check, or a rate: of each publisher, which message is next */
 };
 
 struct latencies {

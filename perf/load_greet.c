@@ -107,6 +107,7 @@ bool link_greet(struct run *run, struct link *link)
     else if (link->kind == LINK_REQUESTER && !settings->new_inbox)
         say(&greeting, "SUB _INBOX.%u.* 1\r\n", link->index);
     say(&greeting, "PING\r\n");
+    link->pings++;
     write_piece(&greeting);
     return !run->failure_count;
 }

@@ -48,7 +48,7 @@ static bool act_on_line(struct run *run, struct link *link)
 {
     const char *line = link->line;
 
-    if (!strcmp(line, "PONG\r\n"))
+    if (!strcmp(line, "PONG\r\n") && link->pongs < link->pings)
         link->pongs++;
     else if (!strcmp(line, "PING\r\n"))
         link->pongs_owed++;
@@ -120,6 +120,7 @@ static void write_line(struct run *run, struct link *link, const char *line)
 
 void link_ping(struct run *run, struct link *link)
 {
+    link->pings++;
     write_line(run, link, "PING\r\n");
 }
 

@@ -305,7 +305,7 @@ static void flush_links(struct run *run)
     for (unsigned i = 0; i < run->link_count; i++)
         link_ping(run, run->links[i]);
     for (unsigned i = 0; i < run->link_count; i++) {
-        while (!run->failure_count && run->links[i]->pongs < 2)
+        while (!run->failure_count && run->links[i]->pongs < run->links[i]->pings)
             run_turn(run, UINT64_MAX);
     }
     if (exchange.responder.answered != run->expected)

@@ -171,8 +171,9 @@ static bool is_complete(const struct run *run)
     if (!run->schedule.is_final || run->delivered < run->taken * run->fan_out)
         return false;
     for (unsigned i = 0; i < run->settings->publishers; i++) {
-        /* The first PONG was that of the greeting. */
-        if (run->publishers[i].link.pongs < 2)
+        const struct publisher *publisher = &run->publishers[i];
+
+        if (!publisher->has_pinged || publisher->link.pongs < publisher->link.pings)
             return false;
     }
     return true;
@@ -208,7 +209,7 @@ static void flush_subscribers(struct run *run)
         const struct subscriber *subscriber = &run->subscribers[i];
         uint64_t wanted = settings->pairs ? run->publishers[i].taken : run->taken;
 
-        while (!run->failure_count && subscriber->link.pongs < 2)
+        while (!run->failure_count && subscriber->link.pongs < subscriber->link.pings)
             run_turn(run, UINT64_MAX);
         if (!settings->queue && subscriber->received != wanted)
             run_fail(run, "%s: %llu messages, not %llu", link_name(&subscriber->link),
