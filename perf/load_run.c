@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 void run_fail(struct run *run, const char *format, ...)
@@ -71,14 +70,16 @@ static void consume(struct run *run, struct link *link, size_t size)
     }
 }
 
-static void hear(struct run *run, struct link *link, bool is_ending)
+static void hear(struct run *run, struct link *link, uint32_t events)
 {
-    size_t got;
+    bool is_dry = !(events & ~(uint32_t)EPOLLOUT);
 
-    do {
-        got = link_read(run, link, run->buffer);
+    while (!is_dry && !run->failure_count) {
+        size_t got = link_read(run, link, run->buffer);
+
         consume(run, link, got);
-    } while ((got == READ_SIZE || (is_ending && got)) && !run->failure_count);
+        is_dry = !got || (got < READ_SIZE && !(events & EVENTS_ENDING));
+    }
     if (link->kind == LINK_SUBSCRIBER && link_write(run, link))
         link_pay_pongs(run, link);
 }
@@ -245,6 +246,6 @@ void run_hold(struct run *run)
             continue;
         if (ready.data.ptr == &standard_input)
             return;
-        hear(run, ready.data.ptr, ready.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+        hear(run, ready.data.ptr, ready.events);
     }
 }

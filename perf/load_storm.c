@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
