@@ -111,14 +111,13 @@ struct publisher {
 struct subscriber {
     struct link link;
     uint64_t received;
-    size_t offset;       /* bytes we have of an unfinished record */
-    char head[HEAD_MAX]; /* speed: the start of a record; NUL stands for a digit */
-    char stamp[8];       /* speed with a rate: the stamp of an unfinished record */
-    char *held;          /* check: the unfinished record itself */
-    size_t held_size;    /* check: its whole size, 0 until the size is known */
-    size_t held_head;    /* check: of that, the MSG line */
-    uint64_t
-        *next_count; /* check, or a rate: of each publisher, which message is next */
+    size_t offset;        /* bytes we have of an unfinished record */
+    char head[HEAD_MAX];  /* speed: the start of a record; NUL stands for a digit */
+    char stamp[8];        /* speed with a rate: the stamp of an unfinished record */
+    char *held;           /* check: the unfinished record itself */
+    size_t held_size;     /* check: its whole size, 0 until the size is known */
+    size_t held_head;     /* check: of that, the MSG line */
+    uint64_t *next_count; /* check, or a rate: the next message of each publisher */
 };
 
 struct latencies {
@@ -147,17 +146,17 @@ struct run {
     unsigned *order; /* with shuffle: the subjects, turn by turn */
     struct schedule schedule;
     void (*hear)(struct run *run, struct link *link, uint32_t events);
-    uint64_t now_ns;             /* read in every turn, and with a rate by reads */
-    uint64_t moved_ns;           /* when the last link but the churner had an event */
-    uint64_t taken, delivered;   /* messages, over all links */
-    unsigned fan_out;            /* deliveries of each message */
-    uint64_t expected;           /* deliveries of a faultless run */
-    size_t pub_record;           /* bytes of the largest PUB with its payload */
-    size_t block_count;          /* speed: records in a block */
-    size_t msg_head, msg_record; /* speed: bytes of a MSG line, of a whole record */
-    char *tail;                  /* of requests and replies, which end alike: */
-    size_t tail_size, tail_line; /* " size\r\n", which has tail_line, and payload */
-    uint64_t *seen;              /* check with a queue: one bit for each message */
+    uint64_t now_ns;   /* read in every turn, and with a rate by reads */
+    uint64_t moved_ns; /* when there was last an event, the churner's left out */
+    uint64_t taken, delivered;       /* messages, over all links */
+    unsigned fan_out;                /* deliveries of each message */
+    uint64_t expected;               /* deliveries of a faultless run */
+    size_t pub_record;               /* bytes of the largest PUB with its payload */
+    size_t block_count;              /* speed: records in a block */
+    size_t msg_head, msg_record;     /* speed: bytes of a MSG line, of a whole record */
+    char *tail;                      /* of requests and replies, which end alike: */
+    size_t tail_size, tail_line;     /* " size\r\n", which has tail_line, and payload */
+    uint64_t *seen;                  /* check with a queue: one bit for each message */
     double seconds, cpu, server_cpu; /* of the timed part */
     bool has_latencies;              /* arrivals are timed */
     struct latencies latencies;      /* of requests, and with a rate of deliveries */

@@ -84,7 +84,9 @@ uint64_t churn_serve(struct run *run)
         run->churned = churn.pinged;
     if (link_write(run, link))
         link_pay_pongs(run, link);
-    if (link->left || (run->now_ns < churn.next_ns && !churn.is_stopping))
+    if (link->left) /* the socket is full; it will have us called again */
+        return UINT64_MAX;
+    if (run->now_ns < churn.next_ns && !churn.is_stopping)
         return churn.next_ns;
     churn.next_ns = run->now_ns - (run->now_ns - churn.start_ns) % SLICE_NS + SLICE_NS;
     link->at = churn.text;

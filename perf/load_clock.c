@@ -94,6 +94,7 @@ static void advance(struct run *run)
 
         schedule->is_final = due_count >= schedule->total;
         schedule->due_count = schedule->is_final ? schedule->total : due_count;
+        run->moved_ns = run->now_ns;
     } else if (schedule->total < UINT64_MAX) {
         schedule->due_count = schedule->total;
         schedule->is_final = true;
