@@ -32,6 +32,8 @@ void latency_add(struct latencies *latencies, uint64_t ns)
 {
     latencies->buckets[bucket_of(ns)]++;
     latencies->count++;
+    if (ns > latencies->max_ns)
+        latencies->max_ns = ns;
 }
 
 double latency_us(const struct latencies *latencies, double share)
@@ -41,8 +43,12 @@ double latency_us(const struct latencies *latencies, double share)
 
     for (unsigned i = 0; i < LATENCY_BUCKETS; i++) {
         seen += (double)latencies->buckets[i];
-        if (seen > 0 && seen >= wanted)
-            return bucket_ns(i) / 1000;
+        if (seen > 0 && seen >= wanted) {
+            double max_ns = (double)latencies->max_ns;
+            double ns = bucket_ns(i);
+
+            return (ns < max_ns ? ns : max_ns) / 1000;
+        }
     }
     return 0;
 }

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -53,9 +52,7 @@ static void advance(struct run *run, struct caller *caller)
 {
     struct link *link = &caller->link;
 
-    if (link->pongs > (caller->is_greeted ? 1 : 0)) {
-        run_fail(run, "%s got a PONG too much", link_name(link));
-    } else if (link->has_info && !caller->is_greeted) {
+    if (link->has_info && !caller->is_greeted) {
         caller->is_greeted = link_greet(run, link);
     } else if (link->pongs && !caller->is_leaving) {
         link_pay_pongs(run, link);
@@ -86,10 +83,10 @@ static void connect_all(struct run *run)
             return;
     }
     while (!run->failure_count && run->delivered < run->expected) {
-        int count = epoll_wait(run->epoll, events, CALLERS_MAX, STALL_MS);
+        int count = epoll_wait(run->epoll, events, CALLERS_MAX, STALL_SECONDS * 1000);
 
         if (count == 0)
-            run_fail(run, "nothing moved for %d s", STALL_MS / 1000);
+            run_fail(run, "nothing moved for %d s", STALL_SECONDS);
         for (int i = 0; i < count && !run->failure_count; i++)
             hear(run, events[i].data.ptr);
     }

@@ -1,0 +1,1 @@
+"""Measurements of single operations of the engine, without sockets."""
