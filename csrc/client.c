@@ -2,6 +2,7 @@
 
 #include "brake.h"
 #include "deliver.h"
+#include "digits.h"
 #include "reactor.h"
 #include "subject.h"
 
@@ -290,22 +291,6 @@ bool nd_client_announce(struct nd_conn *conn, const struct nd_op *op)
     return nd_conn_is_alive(conn);
 }
 
-/* Appends " number" (or just the digits of it) to a control line. */
-static uint8_t *print_u64(uint8_t *to, uint64_t number)
-{
-    uint8_t digits[20];
-    int n = 0;
-    do {
-        digits[n++] = (uint8_t)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    *to++ = ' ';
-    while (n > 0) {
-        *to++ = digits[--n];
-    }
-    return to;
-}
-
 /* The line behind the sid, for a publisher whose spelling cannot be sent on. */
 static struct nd_slice print_line(struct nd_reactor *reactor, const struct nd_op *op)
 {
@@ -316,9 +301,11 @@ static struct nd_slice print_line(struct nd_reactor *reactor, const struct nd_op
         at += op->reply.len;
     }
     if (op->kind == ND_OP_HPUB) {
-        at = print_u64(at, op->header_size);
+        *at++ = ' ';
+        at = nd_digits_put(at, op->header_size);
     }
-    at = print_u64(at, op->size);
+    *at++ = ' ';
+    at = nd_digits_put(at, op->size);
     *at++ = '\r';
     *at++ = '\n';
     return nd_slice(reactor->scratch, (size_t)(at - reactor->scratch));

@@ -196,7 +196,8 @@ enum {
     SETS = ND_CACHE_ENTRIES / WAYS,
     SEEN = 4096,  /* subjects that passed by and are remembered, more or less */
     KEY_MAX = 44, /* bytes of a subject that nobody wants; longer ones are not kept */
-    PASSED = 8, PASSED_MAX = 32, /* a measure of how many finds were not kept */
+    PASSED = 8,
+    PASSED_MAX = 32, /* a measure of how many finds were not kept */
     TOO_BIG = ND_CACHE_BYTES / 2
 };
 

@@ -14,7 +14,7 @@
 #include "nd.h"
 
 enum {
-    ND_MEMO_ENTRIES = 16,       /* count */
+    ND_MEMO_ENTRIES = 16,      /* count */
     ND_MEMO_TEXT = 1 * ND_KIB, /* bytes of a CONNECT that is remembered, at most */
 };
 

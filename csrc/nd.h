@@ -72,7 +72,7 @@ enum {
     ND_BURY_SLICE = 1024,         /* subscriptions removed for the dead in one turn */
     ND_CACHE_ENTRIES = 4096,      /* match results that a reactor keeps at most */
     ND_CACHE_BYTES = ND_MIB,      /* and what they may weigh together */
-    ND_WARM_MAX = 16,         /* subjects that are looked at ahead of time */
+    ND_WARM_MAX = 16,             /* subjects that are looked at ahead of time */
     ND_MATCH_SLICE = 1000,        /* subscriptions copied under one read lock */
 
     ND_SPIN_US = 50,         /* of looking for work before sleep */

@@ -1,8 +1,7 @@
 #include "view.h"
 
-#include <stdio.h>
-
 #include "copy.h"
+#include "digits.h"
 
 void nd_view_full(struct nd_view *view, const struct nd_msg *msg,
                   const struct nd_match *match)
@@ -25,13 +24,15 @@ void nd_view_bare(struct nd_view *view, const struct nd_view *full,
 {
     uint64_t size = full->size - msg->header_size;
     size_t reply = msg->reply_len > 0 ? msg->reply_len + 1 : 0;
-    char digits[32];
-    int len = snprintf(digits, sizeof(digits), " %llu\r\n", (unsigned long long)size);
     memcpy(line, msg->line.ptr, reply);
-    memcpy(line + reply, digits, (size_t)len);
+    uint8_t *at = line + reply;
+    *at++ = ' ';
+    at = nd_digits_put(at, size);
+    *at++ = '\r';
+    *at++ = '\n';
     *view = *full;
     view->is_headed = false;
-    view->line = nd_slice(line, reply + (size_t)len);
+    view->line = nd_slice(line, (size_t)(at - line));
     view->body.ptr += msg->header_size;
     view->body.len -= msg->header_size;
     view->rest.len = 0;

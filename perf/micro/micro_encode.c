@@ -31,7 +31,7 @@ static void open_out(void)
     sub = gate ? nd_sub_new(gate, NULL, 0, ND_LIT("1"), ND_LIT("")) : NULL;
     must(sub != NULL, "no memory");
     nd_sub_retain(sub); /* for the match */
-    match = nd_match_new(ND_LIT("perf.000"), &sub, 1, 1);
+    match = nd_match_new(ND_LIT("perf.000"), &sub, 1, 1, NULL);
     must(match != NULL, "no memory");
     nd_outbuf_init(&out);
 }
