@@ -2,7 +2,12 @@
 
 #include <stdlib.h>
 
-enum { FIRST_PAGE = 2 * ND_KIB, NEXT_PAGE = 32 * ND_KIB }; /* bytes */
+enum {
+    FIRST_PAGE = 2 * ND_KIB, /* bytes */
+    NEXT_PAGE =
+        80 * ND_KIB, /* the same, of those that are used again: any burst fits */
+    POOL_PAGES = 16  /* kept for a time without mail */
+};
 
 int nd_inbox_init(struct nd_inbox *inbox)
 {
@@ -31,19 +36,101 @@ void nd_inbox_fini(struct nd_inbox *inbox)
     nd_gate_release(inbox->gate);
 }
 
+/* ---- pages ---- */
+
+static struct nd_page *page_new(size_t cap, struct nd_page_pool *home)
+{
+    struct nd_page *page = malloc(sizeof(*page) + cap);
+    if (page != NULL) {
+        *page = (struct nd_page){.cap = (uint32_t)cap, .home = home};
+    }
+    return page;
+}
+
+static void free_pages(struct nd_page *page)
+{
+    while (page != NULL) {
+        struct nd_page *next = page->next;
+        free(page);
+        page = next;
+    }
+}
+
+/* Takes back what has been returned, all at once; so nobody sees a page come and go. */
+static void restock(struct nd_page_pool *pool)
+{
+    struct nd_page *page =
+        atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
+    while (page != NULL && pool->count < POOL_PAGES) {
+        struct nd_page *next = page->next;
+        page->next = pool->free;
+        pool->free = page;
+        pool->count++;
+        page = next;
+    }
+    free_pages(page);
+}
+
+static struct nd_page *pool_take(struct nd_page_pool *pool)
+{
+    if (pool->free == NULL) {
+        restock(pool);
+    }
+    struct nd_page *page = pool->free;
+    if (page == NULL) {
+        return page_new(NEXT_PAGE - sizeof(*page), pool);
+    }
+    pool->free = page->next;
+    pool->count--;
+    *page = (struct nd_page){.cap = page->cap, .home = pool};
+    return page;
+}
+
+void nd_page_pool_fini(struct nd_page_pool *pool)
+{
+    free_pages(pool->free);
+    free_pages(atomic_load(&pool->returned));
+}
+
+void nd_page_free(struct nd_page *page)
+{
+    struct nd_page_pool *home = page->home;
+    if (home == NULL) {
+        free(page);
+        return;
+    }
+    page->next = atomic_load_explicit(&home->returned, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&home->returned, &page->next, page,
+                                                  memory_order_release,
+                                                  memory_order_relaxed)) {
+    }
+}
+
+/* The first page of a batch is small, for a lone parcel is the common case; a large one
+ * is used again, unless the parcel is larger still. */
+static struct nd_page *page_for(const struct nd_outbox *outbox, size_t size)
+{
+    size_t head = sizeof(struct nd_page);
+    if (outbox->last == NULL && size <= FIRST_PAGE - head) {
+        return page_new(FIRST_PAGE - head, NULL);
+    }
+    if (outbox->pool != NULL && size <= NEXT_PAGE - head) {
+        return pool_take(outbox->pool);
+    }
+    return page_new(ND_MAX(size, NEXT_PAGE - head), NULL);
+}
+
+/* ---- parcels ---- */
+
 void *nd_outbox_push(struct nd_outbox *outbox, uint32_t kind, size_t size)
 {
     size = (size + 7) & ~(size_t)7;
     struct nd_page *page = outbox->last;
     if (page == NULL || page->cap - page->used < size) {
-        /* The first page of a batch is small: a lone parcel is the common case. */
-        size_t room = page == NULL ? FIRST_PAGE : NEXT_PAGE;
-        size_t cap = ND_MAX(size, room - sizeof(*page));
-        page = malloc(sizeof(*page) + cap);
+        page = page_for(outbox, size);
         if (page == NULL) {
             return NULL;
         }
-        *page = (struct nd_page){.cap = (uint32_t)cap};
         *(outbox->last != NULL ? &outbox->last->next : &outbox->first) = page;
         outbox->last = page;
     }
@@ -75,7 +162,7 @@ void nd_outbox_post(struct nd_outbox *outbox, struct nd_inbox *inbox)
     if (atomic_load(&inbox->is_asleep) && atomic_exchange(&inbox->is_asleep, false)) {
         nd_bell_ring(&inbox->bell);
     }
-    *outbox = (struct nd_outbox){0};
+    outbox->first = outbox->last = NULL;
 }
 
 struct nd_page *nd_inbox_take(struct nd_inbox *inbox)
@@ -91,11 +178,6 @@ struct nd_page *nd_inbox_take(struct nd_inbox *inbox)
     }
     atomic_fetch_sub_explicit(&inbox->weight, weight, memory_order_relaxed);
     return pages;
-}
-
-void nd_page_free(struct nd_page *page)
-{
-    free(page);
 }
 
 bool nd_inbox_doze(struct nd_inbox *inbox)

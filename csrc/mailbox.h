@@ -7,6 +7,9 @@
  * also collects before it acts on PING, SUB, UNSUB or a close: a client that was told
  * of a publish by its PONG may count on finding it delivered.
  *
+ * Pages go back to the reactor that filled them and are filled again: a steady flow
+ * between reactors allocates nothing.
+ *
  *   outbox (one for each pair)            inbox (one for each reactor)
  *   [page: parcel parcel parcel] -+-post-> [page][page][page] -take-> the owner
  *   [page: parcel ...          ] -+
@@ -25,15 +28,25 @@ struct nd_parcel { /* the head of each; what follows depends on the kind */
     uint32_t kind; /* enum nd_mail, of the layer above */
 };
 
+/* Pages of one size that a reactor has to fill. The list is its own thread's; anyone
+ * may put a page back. */
+struct nd_page_pool {
+    struct nd_page *free;
+    uint32_t count; /* in it */
+    _Alignas(64) _Atomic(struct nd_page *) returned;
+};
+
 struct nd_page {
     struct nd_page *next;
-    uint32_t used, cap; /* bytes of data */
-    uint64_t weight;    /* bytes, with what its parcels hold by reference */
-    uint64_t data[];    /* so that parcels are aligned */
+    struct nd_page_pool *home; /* NULL = the heap */
+    uint32_t used, cap;        /* bytes of data */
+    uint64_t weight;           /* bytes, with what its parcels hold by reference */
+    uint64_t data[];           /* so that parcels are aligned */
 };
 
 struct nd_outbox {
     struct nd_page *first, *last;
+    struct nd_page_pool *pool; /* of its sender; NULL = all pages from the heap */
 };
 
 struct nd_inbox {
@@ -58,6 +71,8 @@ static inline void nd_outbox_weigh(struct nd_outbox *outbox, uint64_t bytes)
     outbox->last->weight += bytes;
 }
 
+void nd_page_pool_fini(struct nd_page_pool *pool); /* no page is out any more */
+
 /* Moves everything; the outbox is empty afterwards. */
 void nd_outbox_post(struct nd_outbox *outbox, struct nd_inbox *inbox);
 
@@ -68,7 +83,7 @@ static inline bool nd_inbox_has_mail(const struct nd_inbox *inbox)
 
 /* Takes all pages, oldest first; the caller frees each with nd_page_free. */
 struct nd_page *nd_inbox_take(struct nd_inbox *inbox);
-void nd_page_free(struct nd_page *page);
+void nd_page_free(struct nd_page *page); /* or back to the pool that it is from */
 
 /* The owner is about to wait; false: mail has come meanwhile, do not. */
 bool nd_inbox_doze(struct nd_inbox *inbox);

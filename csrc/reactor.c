@@ -40,6 +40,9 @@ static int fill(struct nd_reactor *reactor)
         reactor->outboxes == NULL || reactor->cache == NULL || reactor->poll == NULL) {
         return ND_ENOMEM;
     }
+    for (uint32_t i = 0; i < engine->options.reactors; i++) {
+        reactor->outboxes[i].pool = &reactor->pages;
+    }
     reactor->random = nd_hash_u64(&engine->key, reactor->index) | 1;
     return nd_poll_add_level(reactor->poll, reactor->inbox.bell.read_fd,
                              &reactor->bell_source);
@@ -88,6 +91,7 @@ static void dispose_pages(struct nd_page *page)
              parcel = nd_page_next(page, parcel)) {
             dispose(parcel);
         }
+        page->home = NULL; /* that reactor may be gone already */
         nd_page_free(page);
         page = next;
     }
@@ -132,6 +136,7 @@ void nd_reactor_free(struct nd_reactor *reactor)
         nd_blob_release(reactor->slab);
     }
     nd_memo_fini(&reactor->memo);
+    nd_page_pool_fini(&reactor->pages);
     nd_pool_fini(&reactor->pool);
     nd_hash_fini(&reactor->conns);
     free(reactor->outboxes);
@@ -444,6 +449,7 @@ static int spin(struct nd_reactor *reactor)
     int count;
     uint64_t until_us = nd_sys_now_us() + ND_SPIN_US;
     do {
+        nd_sys_yield(); /* who is to give us work may be waiting for this processor */
         count = nd_poll_wait(reactor->poll, 0, reactor->events);
     } while (count == 0 && !nd_inbox_has_mail(&reactor->inbox) &&
              nd_sys_now_us() < until_us);

@@ -118,6 +118,7 @@ struct nd_reactor {
     _Alignas(64) struct nd_tally tally;
     _Atomic uint32_t paced_count; /* connections of ours that are halted */
     _Alignas(64) struct nd_inbox inbox;
+    struct nd_page_pool pages; /* that we fill for others */
 };
 
 struct nd_reactor *nd_reactor_new(struct nd_engine *engine, uint32_t index);

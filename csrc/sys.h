@@ -16,6 +16,7 @@ enum { ND_AGAIN = -11, ND_ADDRESS_SIZE = 64 };
 
 uint64_t nd_sys_now_ms(void); /* monotonic */
 uint64_t nd_sys_now_us(void); /* the same clock */
+void nd_sys_yield(void);      /* the processor, to another thread that wants it */
 int nd_sys_random(void *to, size_t len);
 int nd_sys_pid(void);
 
