@@ -103,8 +103,8 @@ static uint64_t fill(struct run *run, struct publisher *publisher, uint64_t max_
         at = render_record(run, publisher, publisher->taken + count, at);
         count++;
     }
-    publisher->at = publisher->block;
-    publisher->left = (size_t)(at - publisher->block);
+    publisher->link.at = publisher->block;
+    publisher->link.left = (size_t)(at - publisher->block);
     return count;
 }
 
@@ -141,7 +141,8 @@ static const char *verify(struct run *run, struct subscriber *subscriber)
     memcpy(&stamp, payload, sizeof(stamp));
     if (stamp.checksum != checksum_of(payload, size))
         return "checksum";
-    if (stamp.publisher >= settings->publishers || stamp.sequence >= settings->messages)
+    if (stamp.publisher >= settings->publishers ||
+        stamp.sequence >= run->publishers[stamp.publisher].taken)
         return "sequence number out of range";
     subject = subject_of(run, stamp.publisher, stamp.sequence);
     subject_render(name, sizeof(name), settings, subject);

@@ -32,6 +32,8 @@ void latency_add(struct latencies *latencies, uint64_t ns)
 {
     latencies->buckets[bucket_of(ns)]++;
     latencies->count++;
+    if (ns > latencies->max_ns)
+        latencies->max_ns = ns;
 }
 
 double latency_us(const struct latencies *latencies, double share)

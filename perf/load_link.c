@@ -1,4 +1,4 @@
-/* load_link -- connecting, and the control lines that any connection may get. */
+/* load_link -- connecting, writing, and the lines that any connection may get. */
 #include "load.h"
 
 #include <errno.h>
@@ -19,11 +19,6 @@ enum {
     OPEN_SECONDS = 10, /* a server silent for longer has failed the run */
 };
 
-static const char connect_line[] =
-    "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,"
-    "\"no_responders\":true,\"protocol\":1,\"lang\":\"c\",\"name\":\"perf\","
-    "\"version\":\"1\"}\r\n";
-
 void *must_alloc(size_t count, size_t size)
 {
     void *memory = calloc(count ? count : 1, size);
@@ -40,7 +35,7 @@ const char *link_name(const struct link *link)
     static const char *const kinds[] = {
         [LINK_PUBLISHER] = "publisher", [LINK_SUBSCRIBER] = "subscriber",
         [LINK_REQUESTER] = "requester", [LINK_RESPONDER] = "responder",
-        [LINK_CALLER] = "caller",
+        [LINK_CALLER] = "caller",       [LINK_CHURNER] = "churner",
     };
     static char name[32];
 
@@ -97,16 +92,56 @@ bool link_take_lines(struct run *run, struct link *link, size_t size)
     return true;
 }
 
-void link_send(struct run *run, struct link *link, const char *data, size_t size)
+bool link_write(struct run *run, struct link *link)
 {
-    if (send(link->fd, data, size, MSG_NOSIGNAL) != (ssize_t)size)
-        run_fail(run, "%s: cannot write: %s", link_name(link), strerror(errno));
+    ssize_t sent;
+
+    if (!link->left || link->is_full)
+        return !link->left;
+    sent = send(link->fd, link->at, link->left, MSG_NOSIGNAL);
+    if (sent < 0) {
+        if (errno != EAGAIN)
+            run_fail(run, "%s: cannot write: %s", link_name(link), strerror(errno));
+        link->is_full = true;
+        return false;
+    }
+    link->at += sent;
+    link->left -= (size_t)sent;
+    link->is_full = link->left > 0;
+    return !link->left;
+}
+
+static void write_line(struct run *run, struct link *link, const char *line)
+{
+    link->at = line;
+    link->left = strlen(line);
+    link_write(run, link);
+}
+
+void link_ping(struct run *run, struct link *link)
+{
+    write_line(run, link, "PING\r\n");
 }
 
 void link_pay_pongs(struct run *run, struct link *link)
 {
-    for (; link->pongs_owed; link->pongs_owed--)
-        link_send(run, link, "PONG\r\n", strlen("PONG\r\n"));
+    for (; link->pongs_owed && !link->left; link->pongs_owed--)
+        write_line(run, link, "PONG\r\n");
+}
+
+size_t link_read(struct run *run, struct link *link, char *buffer)
+{
+    ssize_t got = recv(link->fd, buffer, READ_SIZE, 0);
+
+    if (run->has_latencies)
+        run->now_ns = now_ns();
+    if (got > 0)
+        return (size_t)got;
+    if (got == 0)
+        run_fail(run, "%s: closed by the server", link_name(link));
+    else if (errno != EAGAIN)
+        run_fail(run, "%s: %s", link_name(link), strerror(errno));
+    return 0;
 }
 
 bool link_watch(struct run *run, struct link *link, uint32_t events)
@@ -117,6 +152,17 @@ bool link_watch(struct run *run, struct link *link, uint32_t events)
         return true;
     run_fail(run, "epoll_ctl: %s", strerror(errno));
     return false;
+}
+
+bool link_watch_all(struct run *run)
+{
+    const uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+    for (unsigned i = 0; i < run->link_count; i++) {
+        if (!link_watch(run, run->links[i], events))
+            return false;
+    }
+    return true;
 }
 
 int link_connect(struct run *run, const struct addrinfo *address)
@@ -137,59 +183,6 @@ int link_connect(struct run *run, const struct addrinfo *address)
         return -1;
     }
     return fd;
-}
-
-static void write_topics(FILE *out, const struct settings *settings,
-                         const struct link *link)
-{
-    const char *group = settings->queue ? settings->queue : "";
-    const char *space = settings->queue ? " " : "";
-    unsigned count = has_many_sids(settings) ? settings->subjects : 1;
-    unsigned first = settings->pairs ? link->index : 0;
-    char subject[HEAD_MAX];
-    char sid[HEAD_MAX];
-
-    if (settings->wildcard) {
-        fprintf(out, "SUB perf.*%s%s 1\r\n", space, group);
-        return;
-    }
-    for (unsigned i = first; i < first + count; i++) {
-        subject_render(subject, sizeof(subject), settings, i);
-        sid_render(sid, sizeof(sid), settings, i);
-        fprintf(out, "SUB %s%s%s %s\r\n", subject, space, group, sid);
-    }
-}
-
-static void write_subscriptions(FILE *out, const struct settings *settings,
-                                const struct link *link)
-{
-    if (link->kind == LINK_SUBSCRIBER)
-        write_topics(out, settings, link);
-    else if (link->kind == LINK_RESPONDER)
-        fputs("SUB perf.request 1\r\n", out);
-    else if (link->kind == LINK_REQUESTER && !settings->new_inbox)
-        fprintf(out, "SUB _INBOX.%u.* 1\r\n", link->index);
-}
-
-/* The socket still blocks here. */
-bool link_greet(struct run *run, struct link *link)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    bool is_sent;
-
-    if (!out)
-        return false;
-    fputs(connect_line, out);
-    write_subscriptions(out, run->settings, link);
-    fputs("PING\r\n", out);
-    fclose(out);
-    is_sent = send(link->fd, text, size, MSG_NOSIGNAL) == (ssize_t)size;
-    free(text);
-    if (!is_sent)
-        run_fail(run, "%s: greeting: %s", link_name(link), strerror(errno));
-    return is_sent;
 }
 
 /* Nobody publishes yet, so all that comes is lines. */

@@ -1,15 +1,13 @@
-/* load_run -- the clocks, and the loop of publishers and subscribers. In each turn all readable subscribers are read dry before a
- * publisher may write one more block, so that a server has no reason to find a
- * subscriber slow. */
+/* load_run -- the loop of publishers and subscribers. In each turn all readable
+ * subscribers are read dry before a publisher may write one more block, so that a
+ * server has no reason to find a subscriber slow.
+ */
 #include "load.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 void run_fail(struct run *run, const char *format, ...)
@@ -34,7 +32,7 @@ static const struct mode *mode_of(const struct run *run)
 static void prepare_links(struct run *run)
 {
     const struct settings *settings = run->settings;
-    unsigned total = settings->subscribers + settings->publishers;
+    unsigned total = settings->subscribers + settings->publishers + 1;
 
     run->publishers = must_alloc(settings->publishers, sizeof(struct publisher));
     run->subscribers = must_alloc(settings->subscribers, sizeof(struct subscriber));
@@ -49,33 +47,8 @@ static void prepare_links(struct run *run)
         run->publishers[i].link.index = i;
         run->links[run->link_count++] = &run->publishers[i].link;
     }
-}
-
-bool run_open(struct run *run)
-{
-    const struct settings *settings = run->settings;
-    uint64_t published = settings->publishers * settings->messages;
-    bool once = settings->queue || settings->pairs;
-
-    run->expected =
-        published * (once && settings->subscribers ? 1 : settings->subscribers);
-    prepare_links(run);
-    if (settings->shuffle)
-        subject_shuffle(run);
-    mode_of(run)->prepare(run);
-    run->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (!link_open_all(run))
-        return false;
-    for (unsigned i = 0; i < run->link_count; i++) {
-        struct link *link = run->links[i];
-
-        /* Subscribers are level-triggered, publishers edge-triggered: they remember. */
-        if (!link_watch(run, link,
-                        link->kind == LINK_PUBLISHER ? EPOLLIN | EPOLLOUT | EPOLLET
-                                                     : EPOLLIN))
-            return false;
-    }
-    return true;
+    if (settings->churn)
+        run->links[run->link_count++] = churn_link(run);
 }
 
 static void consume(struct run *run, struct link *link, size_t size)
@@ -96,39 +69,51 @@ static void consume(struct run *run, struct link *link, size_t size)
             return;
         done += used;
     }
-    if (subscriber)
+}
+
+static void hear(struct run *run, struct link *link, bool is_ending)
+{
+    size_t got;
+
+    do {
+        got = link_read(run, link, run->buffer);
+        consume(run, link, got);
+    } while ((got == READ_SIZE || (is_ending && got)) && !run->failure_count);
+    if (link->kind == LINK_SUBSCRIBER && link_write(run, link))
         link_pay_pongs(run, link);
 }
 
-static void read_dry(struct run *run, struct link *link)
+bool run_open(struct run *run)
 {
-    ssize_t got;
+    const struct settings *settings = run->settings;
+    bool once = settings->queue || settings->pairs;
 
-    do {
-        got = recv(link->fd, run->buffer, READ_SIZE, 0);
-        if (got > 0) {
-            consume(run, link, (size_t)got);
-        } else if (got == 0) {
-            run_fail(run, "%s: closed by the server", link_name(link));
-        } else if (errno != EAGAIN) {
-            run_fail(run, "%s: %s", link_name(link), strerror(errno));
-        }
-    } while (got == READ_SIZE && !run->failure_count);
+    run->fan_out = once && settings->subscribers ? 1 : settings->subscribers;
+    run->has_latencies = settings->rate > 0 && run->fan_out;
+    run->hear = hear;
+    schedule_prepare(run, settings->publishers);
+    if (run->schedule.total < UINT64_MAX)
+        run->expected = run->schedule.total * run->fan_out;
+    prepare_links(run);
+    if (settings->shuffle)
+        subject_shuffle(run);
+    mode_of(run)->prepare(run);
+    run->epoll = epoll_create1(EPOLL_CLOEXEC);
+    return link_open_all(run) && link_watch_all(run);
 }
 
 /* How many messages this publisher may take now. */
 static uint64_t allowance(const struct run *run, const struct publisher *publisher)
 {
     const struct settings *settings = run->settings;
-    uint64_t rest = settings->messages - publisher->taken;
-    uint64_t published = settings->publishers * settings->messages;
+    uint64_t rest = schedule_rest(run, publisher->link.index, publisher->taken);
     uint64_t arrived, limit;
 
-    if (!settings->inflight || !run->expected)
+    if (!settings->inflight || !run->fan_out)
         return rest;
     /* Deliveries of all are weighed against messages of all: with several publishers
      * the limit is one for their sum. */
-    arrived = run->delivered / (run->expected / published);
+    arrived = run->delivered / run->fan_out;
     limit = settings->inflight / run->pub_record;
     limit = (limit ? limit : 1) * settings->publishers;
     if (run->taken >= arrived + limit)
@@ -136,73 +121,54 @@ static uint64_t allowance(const struct run *run, const struct publisher *publish
     return rest < arrived + limit - run->taken ? rest : arrived + limit - run->taken;
 }
 
-static bool take_next(struct run *run, struct publisher *publisher)
+static void take_next(struct run *run, struct publisher *publisher)
 {
+    struct link *link = &publisher->link;
     uint64_t count;
 
-    if (publisher->link.pongs_owed) {
-        publisher->link.pongs_owed--;
-        publisher->at = "PONG\r\n";
-        publisher->left = strlen(publisher->at);
-        return true;
-    }
-    if (publisher->taken == run->settings->messages) {
-        if (publisher->has_pinged)
-            return false;
-        publisher->has_pinged = true;
-        publisher->at = "PING\r\n";
-        publisher->left = strlen(publisher->at);
-        return true;
-    }
+    link_pay_pongs(run, link);
+    if (link->left)
+        return;
     count = allowance(run, publisher);
-    if (!count)
-        return false;
-    count = mode_of(run)->fill(run, publisher, count);
-    publisher->taken += count;
-    run->taken += count;
-    return true;
+    if (count) {
+        count = mode_of(run)->fill(run, publisher, count);
+        publisher->taken += count;
+        run->taken += count;
+    } else if (!publisher->has_pinged && run->schedule.is_final &&
+               !schedule_rest(run, link->index, publisher->taken)) {
+        publisher->has_pinged = true;
+        link_ping(run, link);
+    }
 }
 
 /* Write one block at most. True: the socket may well take another. */
 static bool write_block(struct run *run, struct publisher *publisher)
 {
-    ssize_t sent;
+    struct link *link = &publisher->link;
 
-    if (!publisher->is_writable || (!publisher->left && !take_next(run, publisher)))
+    if (!link->left)
+        take_next(run, publisher);
+    if (!link->left || !link_write(run, link))
         return false;
-    sent = send(publisher->link.fd, publisher->at, publisher->left, MSG_NOSIGNAL);
-    if (sent < 0) {
-        if (errno != EAGAIN)
-            run_fail(run, "%s: %s", link_name(&publisher->link), strerror(errno));
-        publisher->is_writable = false;
-        return false;
-    }
-    publisher->at += sent;
-    publisher->left -= (size_t)sent;
-    publisher->is_writable = publisher->left == 0;
-    return publisher->is_writable;
+    if (run->settings->rate > 0)
+        schedule_note_sent(run, link->index, &publisher->sent, publisher->taken);
+    return true;
 }
 
-/* False: nothing happened for as long as we were willing to wait. */
-static bool turn(struct run *run, int patience_ms)
+/* True: it stopped for others to have their turn, not because it had to. What is due
+ * by the clock does not wait for others. */
+static bool publish(struct run *run, struct publisher *publisher)
 {
-    struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(run->epoll, events, EVENTS_MAX, patience_ms);
+    bool may_go_on = write_block(run, publisher);
 
-    for (int i = 0; i < count && !run->failure_count; i++) {
-        struct link *link = events[i].data.ptr;
-
-        if (link->kind == LINK_PUBLISHER && (events[i].events & EPOLLOUT))
-            ((struct publisher *)link)->is_writable = true;
-        if (events[i].events & ~(uint32_t)EPOLLOUT)
-            read_dry(run, link);
-    }
-    return count != 0;
+    while (may_go_on && run->settings->rate > 0)
+        may_go_on = write_block(run, publisher);
+    return may_go_on;
 }
 
 static bool is_complete(const struct run *run)
 {
-    if (run->delivered < run->expected)
+    if (!run->schedule.is_final || run->delivered < run->taken * run->fan_out)
         return false;
     for (unsigned i = 0; i < run->settings->publishers; i++) {
         /* The first PONG was that of the greeting. */
@@ -214,19 +180,20 @@ static bool is_complete(const struct run *run)
 
 static void publish_all(struct run *run)
 {
-    bool is_blocked = true;
+    uint64_t wake_ns = 0;
 
+    if (run->settings->churn)
+        churn_start(run);
     while (!run->failure_count && !is_complete(run)) {
-        if (!turn(run, is_blocked ? STALL_MS : 0) && is_blocked) {
-            run_fail(run, "nothing moved for %d s", STALL_MS / 1000);
-            return;
-        }
-        is_blocked = true;
+        run_turn(run, wake_ns);
+        wake_ns = run->settings->churn ? churn_serve(run) : UINT64_MAX;
         for (unsigned i = 0; i < run->settings->publishers; i++) {
-            if (write_block(run, &run->publishers[i]))
-                is_blocked = false;
+            if (publish(run, &run->publishers[i]))
+                wake_ns = 0;
         }
     }
+    if (run->settings->churn)
+        churn_stop(run);
 }
 
 /* Every publisher had its PONG, so all that a subscriber is to get stands before the
@@ -234,59 +201,30 @@ static void publish_all(struct run *run)
 static void flush_subscribers(struct run *run)
 {
     const struct settings *settings = run->settings;
-    uint64_t each = settings->pairs ? settings->messages
-                                    : settings->publishers * settings->messages;
 
     for (unsigned i = 0; i < settings->subscribers; i++)
-        link_send(run, &run->subscribers[i].link, "PING\r\n", strlen("PING\r\n"));
+        link_ping(run, &run->subscribers[i].link);
     for (unsigned i = 0; i < settings->subscribers; i++) {
         const struct subscriber *subscriber = &run->subscribers[i];
+        uint64_t wanted = settings->pairs ? run->publishers[i].taken : run->taken;
 
-        while (!run->failure_count && subscriber->link.pongs < 2) {
-            if (!turn(run, STALL_MS))
-                run_fail(run, "%s: no last PONG", link_name(&subscriber->link));
-        }
-        if (!settings->queue && subscriber->received != each)
+        while (!run->failure_count && subscriber->link.pongs < 2)
+            run_turn(run, UINT64_MAX);
+        if (!settings->queue && subscriber->received != wanted)
             run_fail(run, "%s: %llu messages, not %llu", link_name(&subscriber->link),
                      (unsigned long long)subscriber->received,
-                     (unsigned long long)each);
+                     (unsigned long long)wanted);
     }
     if (run->delivered != run->expected)
         run_fail(run, "%llu deliveries, not %llu", (unsigned long long)run->delivered,
                  (unsigned long long)run->expected);
 }
 
-static double clock_seconds(clockid_t clock)
-{
-    struct timespec now = {0};
-
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-void run_timed(struct run *run, void (*work)(struct run *run))
-{
-    clockid_t server = CLOCK_MONOTONIC;
-    double seconds, cpu, server_cpu;
-
-    if (run->settings->server_pid &&
-        clock_getcpuclockid(run->settings->server_pid, &server) != 0) {
-        run_fail(run, "no process %d", (int)run->settings->server_pid);
-        return;
-    }
-    cpu = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
-    server_cpu = clock_seconds(server);
-    seconds = clock_seconds(CLOCK_MONOTONIC);
-    work(run);
-    run->seconds = clock_seconds(CLOCK_MONOTONIC) - seconds;
-    if (run->settings->server_pid)
-        run->server_cpu = clock_seconds(server) - server_cpu;
-    run->cpu = clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-}
-
 void run_publish(struct run *run)
 {
     run_timed(run, publish_all);
+    if (run->schedule.total == UINT64_MAX)
+        run->expected = run->taken * run->fan_out;
     if (!run->failure_count)
         flush_subscribers(run);
 }
@@ -306,6 +244,6 @@ void run_hold(struct run *run)
             continue;
         if (ready.data.ptr == &standard_input)
             return;
-        read_dry(run, ready.data.ptr);
+        hear(run, ready.data.ptr, ready.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
     }
 }

@@ -5,13 +5,19 @@
  * line up to the first digit that varies, its end, and the CRLF behind the payload are
  * compared; of the first whole one in a read, and of every record that a read cuts,
  * the varying digits too.
+ *
+ * With a rate, a payload begins with the number of its message in the run (8 bytes, in
+ * the byte order of this machine), which says when it was due.
  */
 #include "load.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { SHOWN_SIZE = 40 }; /* bytes of a bad record, for the message */
+enum {
+    SHOWN_SIZE = 40,          /* bytes of a bad record, for the message */
+    STAMPED_SIZE = 32 * 1024, /* a publisher with a rate writes about this at once */
+};
 
 static void render_block(struct run *run, struct publisher *publisher)
 {
@@ -47,6 +53,8 @@ static void prepare_publishers(struct run *run)
     for (unsigned i = 0; i < settings->publishers; i++) {
         struct publisher *publisher = &run->publishers[i];
 
+        if (settings->rate > 0)
+            publisher->stamped = must_alloc(1, STAMPED_SIZE + run->pub_record);
         if (i > 0 && !settings->pairs) {
             publisher->block = run->publishers[0].block;
             continue;
@@ -86,14 +94,38 @@ static void prepare(struct run *run)
         prepare_subscriber(run, &run->subscribers[i]);
 }
 
+static uint64_t fill_stamped(struct run *run, struct publisher *publisher,
+                             uint64_t max_count)
+{
+    size_t payload_at = run->pub_record - 2 - run->settings->sizes[0].max;
+    char *at = publisher->stamped;
+    uint64_t count = 0;
+
+    for (; count < max_count && at - publisher->stamped < STAMPED_SIZE; count++) {
+        uint64_t number =
+            schedule_number(run, publisher->link.index, publisher->taken + count);
+
+        memcpy(at, publisher->block + publisher->block_pos * run->pub_record,
+               run->pub_record);
+        memcpy(at + payload_at, &number, sizeof(number));
+        publisher->block_pos = (publisher->block_pos + 1) % run->block_count;
+        at += run->pub_record;
+    }
+    publisher->link.at = publisher->stamped;
+    publisher->link.left = (size_t)(at - publisher->stamped);
+    return count;
+}
+
 static uint64_t fill(struct run *run, struct publisher *publisher, uint64_t max_count)
 {
     uint64_t count = run->block_count - publisher->block_pos;
 
+    if (run->settings->rate > 0)
+        return fill_stamped(run, publisher, max_count);
     if (count > max_count)
         count = max_count;
-    publisher->at = publisher->block + publisher->block_pos * run->pub_record;
-    publisher->left = count * run->pub_record;
+    publisher->link.at = publisher->block + publisher->block_pos * run->pub_record;
+    publisher->link.left = count * run->pub_record;
     publisher->block_pos = (publisher->block_pos + count) % run->block_count;
     return count;
 }
@@ -118,8 +150,33 @@ static bool has_framing(const struct run *run, const struct subscriber *subscrib
     return true;
 }
 
+/* Bytes from..to of a record are here: keep those of the stamp. */
+static void keep_stamp(const struct run *run, struct subscriber *subscriber,
+                       const char *data, size_t from, size_t to)
+{
+    for (size_t i = 0; i < sizeof(subscriber->stamp); i++) {
+        size_t at = run->msg_head + i;
+
+        if (at >= from && at < to)
+            subscriber->stamp[i] = data[at - from];
+    }
+}
+
+/* A whole message is here. False: its stamp is none of ours. */
+static bool note_arrival(struct run *run, const char *stamp)
+{
+    uint64_t number, due_ns;
+
+    memcpy(&number, stamp, sizeof(number));
+    if (number >= run->schedule.due_count)
+        return false;
+    due_ns = schedule_due_ns(run, number);
+    latency_add(&run->latencies, run->now_ns > due_ns ? run->now_ns - due_ns : 0);
+    return true;
+}
+
 /* Hop over whole records; stops before the first that does not look like one. */
-static size_t hop(const struct run *run, const struct subscriber *subscriber,
+static size_t hop(struct run *run, const struct subscriber *subscriber,
                   const char *data, size_t size)
 {
     size_t record = run->msg_record;
@@ -134,6 +191,8 @@ static size_t hop(const struct run *run, const struct subscriber *subscriber,
             memcmp(start + line_end, subscriber->head + line_end, 4) != 0 ||
             memcmp(start + record - 2, "\r\n", 2) != 0)
             break;
+        if (run->has_latencies && !note_arrival(run, start + run->msg_head))
+            break;
         at += record;
     }
     return at;
@@ -142,19 +201,26 @@ static size_t hop(const struct run *run, const struct subscriber *subscriber,
 static size_t take(struct run *run, struct subscriber *subscriber, const char *data,
                    size_t size)
 {
-    size_t missing = run->msg_record - subscriber->offset;
+    size_t from = subscriber->offset;
+    size_t missing = run->msg_record - from;
     size_t used = size < missing ? size : missing;
+    bool is_whole = used == missing;
+    bool is_good = has_framing(run, subscriber, data, from, from + used);
     size_t hopped;
 
-    if (!has_framing(run, subscriber, data, subscriber->offset,
-                     subscriber->offset + used)) {
+    if (run->has_latencies) {
+        keep_stamp(run, subscriber, data, from, from + used);
+        if (is_good && is_whole)
+            is_good = note_arrival(run, subscriber->stamp);
+    }
+    if (!is_good) {
         run_fail(run, "%s: bad framing in message %llu near: %.*s",
                  link_name(&subscriber->link), (unsigned long long)subscriber->received,
                  (int)(used < SHOWN_SIZE ? used : SHOWN_SIZE), data);
         return 0;
     }
     subscriber->offset += used;
-    if (subscriber->offset < run->msg_record)
+    if (!is_whole)
         return used;
     hopped = hop(run, subscriber, data + used, size - used);
     subscriber->offset = 0;

@@ -86,10 +86,10 @@ static void connect_all(struct run *run)
             return;
     }
     while (!run->failure_count && run->delivered < run->expected) {
-        int count = epoll_wait(run->epoll, events, CALLERS_MAX, STALL_MS);
+        int count = epoll_wait(run->epoll, events, CALLERS_MAX, STALL_SECONDS * 1000);
 
         if (count == 0)
-            run_fail(run, "nothing moved for %d s", STALL_MS / 1000);
+            run_fail(run, "nothing moved for %d s", STALL_SECONDS);
         for (int i = 0; i < count && !run->failure_count; i++)
             hear(run, events[i].data.ptr);
     }
