@@ -47,7 +47,7 @@ class Memory:
         return (self.measure,)
 
     def settings(self, bench: Bench) -> dict[str, Any]:
-        found = asdict(self._scaled(bench)) | {"settle_seconds": _settle(bench)}
+        found = asdict(self._scaled(bench)) | {"settle_seconds": settle_seconds(bench)}
         del found["measure"]
         return found
 
@@ -74,10 +74,10 @@ class Memory:
 
     def _weigh(self, bench: Bench, side: Side, number: int) -> Measured:
         with bench.serve(side) as server:
-            time.sleep(_settle(bench))
+            time.sleep(settle_seconds(bench))
             base = server.rss_kib()
             with self._burden(server, bench.placement) as errors:
-                time.sleep(_settle(bench))
+                time.sleep(settle_seconds(bench))
                 held = server.rss_kib()
         raw = {"base_kib": base, "held_kib": held}
         growth = (held - base) * KIB / (self.connections * self.topics or 1)
@@ -98,7 +98,8 @@ class Memory:
             yield []
 
 
-def _settle(bench: Bench) -> float:
+def settle_seconds(bench: Bench) -> float:
+    """How long memory is left alone before it is read."""
     return 0.0 if bench.smoke else SETTLE_SECONDS
 
 

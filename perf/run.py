@@ -89,7 +89,7 @@ def main(words: Sequence[str] | None = None) -> int:
         bench = Bench(sides, rounds, where[0], options.smoke)
         return plan(chosen(options.scenario, table), where, bench)
 
-    return session.run("run", parser, words, planned, text_table)
+    return session.run("scenarios", parser, words, planned, text_table)
 
 
 if __name__ == "__main__":

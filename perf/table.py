@@ -9,15 +9,18 @@ from perf import goals
 from perf.goals import Goal, Kind, Measure, Verdict
 from perf.record import BOUND_SHARE, Measured, Record, Row, Spread
 
+MILLION = 1_000_000
 CELL = 27  # characters of a side
-LATE_US = 100.0  # of the generator's p99; below, lateness does not colour a latency
+LATE_SHARE = 0.25  # of the p99; a generator later than that has coloured it
 
 
 def shown(value: float | None) -> str:
-    """Return a figure with three or four digits that matter."""
+    """Return a figure with the digits that matter; M stands for a million."""
     if value is None or not math.isfinite(value):
         return "failed" if value == math.inf else "-"
     size = abs(value)
+    if size >= MILLION:
+        return f"{value / MILLION:,.{0 if size >= 100 * MILLION else 1}f}M"
     digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 2 else 3
     return f"{value:,.{digits}f}"
 
@@ -58,6 +61,12 @@ def told_round(measured: Measured, measures: tuple[Measure, ...]) -> str:
     return ", ".join(words)
 
 
+def is_late(measured: Measured) -> bool:
+    """Whether the generator's own p99 lateness is a good part of the p99."""
+    late = measured.figures.get("late_us", 0.0)
+    return late > LATE_SHARE * measured.figures.get("p99_us", math.inf)
+
+
 def notes(row: Row, sides: list[str]) -> Iterator[str]:
     """Yield what a reader of the row has to know about its rounds."""
     for side in sides:
@@ -67,9 +76,9 @@ def notes(row: Row, sides: list[str]) -> Iterator[str]:
             yield f"{failed} FAILED ({side})"
         if any(one.load_share > BOUND_SHARE for one in mine):
             yield f"generator-bound ({side})"
-        late = max((one.figures.get("late_us", 0.0) for one in mine), default=0.0)
-        if late > LATE_US:
-            yield f"generator late by {shown(late)} us at p99 ({side})"
+        late = sum(is_late(one) for one in mine)
+        if late:
+            yield f"generator late in {late} of {len(mine)} ({side})"
     if row.settings.get("inflight"):
         yield f"inflight {row.settings['inflight']:,} B"
     if not row.complete:
@@ -114,6 +123,21 @@ def _lines(name: str, row: Row, sides: list[str]) -> Iterator[str]:
             line += "".join(f"{rate:>13}" for rate in rates(row, sides))
             line += f"{load_share(row):>10.0%}  {', '.join(notes(row, sides))}"
         yield line
+
+
+def curve_table(record: Record) -> str:
+    """Return the curves, a line for each place and measure."""
+    sides = record.names
+    lines = ["median (min-max)"]
+    for name, row in record.rows.items():
+        head = "".join(f"{side:>{CELL}}" for side in sides)
+        lines.append(f"{name:9}{'':9}{'':12}{head}  {', '.join(notes(row, sides))}")
+        for at in row.places():
+            for measure in row.measures:
+                spreads = [row.spread(side, measure.key, at) for side in sides]
+                cells = "".join(f"{shown_spread(spread):>{CELL}}" for spread in spreads)
+                lines.append(f"{at:>16,g}  {measure.unit:12}{cells}")
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _short(side: str) -> str:
