@@ -37,7 +37,7 @@ class Churn:
             self.measure,
             Measure("alone_cpu_us", "CPU us/msg, alone"),
             Measure("cpu_us", "CPU us/msg, beside"),
-            Measure("churn_per_s", "SUB+UNSUB/s"),
+            Measure("churn_per_s", "SUB+UNSUB/s", is_cost=False),
         )
 
     def settings(self, bench: Bench) -> dict[str, Any]:

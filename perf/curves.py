@@ -18,7 +18,10 @@ from perf.speed import Speed
 
 LOAD_SECONDS = 0.5
 RATE_SECONDS = 2.0
-LOAD_MEASURES = (Measure("rate", "messages/s"), Measure("cpu_us", "CPU us/msg"))
+LOAD_MEASURES = (
+    Measure("rate", "messages/s", is_cost=False),
+    Measure("cpu_us", "CPU us/msg"),
+)
 
 SIZES = tuple(KIB * 4**step // 64 for step in range(8))  # 16 B to 256 KiB
 FAN_OUTS = (1, 3, 10, 30, 100, 300, 1000)
@@ -77,7 +80,7 @@ class LatencyCurve:
     @property
     def measures(self) -> tuple[Measure, ...]:
         return (
-            Measure("offered", "requests/s"),
+            Measure("offered", "requests/s", is_cost=False),
             Measure("p50_us", "p50 us"),
             Measure("p99_us", "p99 us"),
             Measure("p999_us", "p99.9 us"),

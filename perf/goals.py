@@ -38,12 +38,14 @@ class Measure:
     """
     One figure that every round of a scenario brings, under the name *key*.
 
+    Less is better and sides compare as "times less", unless it is no *is_cost*.
     *unjudged* says why a goal that exists elsewhere does not apply here.
     """
 
     key: str
     unit: str
     goal: Goal | None = None
+    is_cost: bool = True
     unjudged: str = ""
 
     @staticmethod
@@ -51,8 +53,8 @@ class Measure:
         """Return what `dataclasses.asdict` made into *stored*."""
         goal = stored["goal"]
         if goal:
-            goal = Goal(Kind(goal["kind"]), goal["must"], goal["aim"])
-        return Measure(stored["key"], stored["unit"], goal, stored["unjudged"])
+            goal = Goal(**goal | {"kind": Kind(goal["kind"])})
+        return Measure(**stored | {"goal": goal})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def times_less(ours: float, reference: float | None) -> float | None:
 
 def judge(measure: Measure, ours: float, reference: float | None) -> Verdict:
     """Hold the medians of a measure against its goal."""
-    times = times_less(ours, reference)
+    times = times_less(ours, reference) if measure.is_cost else None
     goal = measure.goal
     if goal is None:
         return Verdict(times, measure.unjudged, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -54,7 +55,7 @@ def probed(name: str, command: str) -> Side:
 
 def newest_command() -> str:
     """
-    Build the newest nats-server; return the command that runs it.
+    Build the newest nats-server; return the command that runs it from the root.
 
     Raises:
         MeasureError: there is no Go here, or it cannot.
@@ -78,4 +79,5 @@ def newest_command() -> str:
         raise MeasureError(f"go install failed: {lines[-1]}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MeasureError(f"go install failed: {error}") from error
-    return PEER.replace("nats-server", f"'{target / 'nats-server'}'", 1)
+    program = (target / "nats-server").relative_to(ROOT)
+    return PEER.replace("nats-server", shlex.quote(str(program)), 1)

@@ -8,6 +8,7 @@ import resource
 import shlex
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -110,14 +111,17 @@ def filled_in(command: str, port: int, threads: int) -> list[str]:
     """
     Return the words of a server's command.
 
-    It is split as a shell would; ``{port}`` and ``{threads}`` are replaced. A command
-    without the latter is one of Go, and told by its environment. *threads* 0 leaves the
-    number to a peer, and is 1 for ours.
+    It is split as a shell would; ``{port}``, ``{threads}`` and ``{python}``, this
+    interpreter, are replaced. A command without ``{threads}`` is one of Go, and told by
+    its environment. *threads* 0 leaves the number to a peer, and is 1 for ours.
     """
-    words = shlex.split(command.replace("{port}", str(port)))
+    values = {"port": port, "threads": threads or 1, "python": sys.executable}
+    words = shlex.split(command)
     if threads and "{threads}" not in command:
         words = ["env", f"GOMAXPROCS={threads}", *words]
-    return [word.replace("{threads}", str(threads or 1)) for word in words]
+    for name, value in values.items():
+        words = [word.replace(f"{{{name}}}", str(value)) for word in words]
+    return words
 
 
 @contextmanager

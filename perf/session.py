@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
-import shlex
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,10 +26,7 @@ from perf.progress import Progress, say
 from perf.record import Record
 from perf.table import ending, told_round
 
-COMMAND = (
-    f"{shlex.quote(sys.executable)} -m pynatsd -a 127.0.0.1 -p {{port}}"
-    " --threads {threads}"
-)
+COMMAND = "{python} -m pynatsd -a 127.0.0.1 -p {port} --threads {threads}"
 
 
 class Interrupted(BaseException):
@@ -156,6 +151,15 @@ def take_sides(
     return tuple(unique.values())
 
 
+def without_file(words: Sequence[str]) -> list[str]:
+    """Return the command line but for ``--json``: a file does not name itself."""
+    found = list(words)
+    for index, word in enumerate(words):
+        if word.startswith("--json"):
+            del found[index : index + (1 if "=" in word else 2)]
+    return found
+
+
 def open_record(
     kind: str, words: Sequence[str], options: argparse.Namespace, old: Record | None
 ) -> tuple[Record, tuple[Side, ...]]:
@@ -176,8 +180,8 @@ def open_record(
         "revision": describe_revision(),
     }
     if old is None:
-        shown = {name: str(value) for name, value in vars(options).items()}
-        head = fixed | {"started": now, "arguments": list(words), "options": shown}
+        head = fixed | {"started": now, "arguments": without_file(words)}
+        head |= {"rounds": options.rounds, "placement": options.placement}
         return Record(options.json, head, told, problems=problems), sides
     for key, value in fixed.items():
         if old.head.get(key) != value:
@@ -225,6 +229,12 @@ def _measure(task: Task, record: Record, progress: Progress, where: str) -> None
     record.finish(task.name)
 
 
+def exit_status(record: Record, *, is_strict: bool) -> int:
+    """Return 1 if anything went wrong, or if *is_strict* and a goal was missed."""
+    is_missed = is_strict and bool(record.missed)
+    return int(bool(record.failed) or bool(record.problems) or is_missed)
+
+
 def run(
     kind: str,
     parser: argparse.ArgumentParser,
@@ -260,5 +270,4 @@ def run(
         say(show(record))
     say(ending(record, judged=not options.smoke))
     is_strict = getattr(options, "strict", False) and not options.smoke
-    wrong = record.failed or record.problems or (is_strict and record.missed)
-    return status or (1 if wrong else 0)
+    return status or exit_status(record, is_strict=is_strict)

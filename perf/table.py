@@ -29,8 +29,8 @@ def shown_spread(spread: Spread | None) -> str:
     """
     0.102 (0.101-0.110)
     """
-    if spread is None:
-        return "-"
+    if spread is None or not math.isfinite(spread.middle):
+        return shown(spread.middle if spread else None)
     return f"{shown(spread.middle)} ({shown(spread.low)}-{shown(spread.high)})"
 
 
@@ -39,8 +39,12 @@ def shown_goal(goal: Goal | None) -> tuple[str, str]:
     if goal is None:
         return "", ""
     sign = {Kind.TIMES: "", Kind.MOST: "<=", Kind.LEAST: ">="}[goal.kind]
-    aim = "" if goal.aim is None else f"{sign}{goal.aim:,.10g}"
-    return f"{sign}{goal.must:,.10g}", aim
+    aim = "" if goal.aim is None else f"{sign}{_round_number(goal.aim)}"
+    return f"{sign}{_round_number(goal.must)}", aim
+
+
+def _round_number(value: float) -> str:
+    return shown(value) if value >= MILLION else f"{value:,g}"
 
 
 def shown_mark(verdict: Verdict) -> str:
@@ -82,7 +86,7 @@ def notes(row: Row, sides: list[str]) -> Iterator[str]:
     if row.settings.get("inflight"):
         yield f"inflight {row.settings['inflight']:,} B"
     if not row.complete:
-        yield "interrupted"
+        yield "incomplete"
 
 
 def load_share(row: Row) -> float:
@@ -100,7 +104,7 @@ def text_table(record: Record) -> str:
     """Return the comparison, one line for each measure of a row."""
     sides = record.names
     head = f"{'':19}{'':22}" + "".join(f"{side:>{CELL}}" for side in sides)
-    head += f"{'times less':>12}{'must':>13}{'aim':>6}  {'':13}"
+    head += f"{'times less':>12}{'must':>9}{'aim':>6}  {'':13}"
     head += "".join(f"{_short(side) + ' /s':>13}" for side in sides)
     lines = ["median (min-max)", f"{head}{'load CPU':>10}"]
     for name, row in record.rows.items():
@@ -118,7 +122,7 @@ def _lines(name: str, row: Row, sides: list[str]) -> Iterator[str]:
         times = "" if verdict.times is None else shown(verdict.times)
         line = f"{'' if number else name:19}{measure.unit:22}"
         line += "".join(f"{shown_spread(spread):>{CELL}}" for spread in spreads)
-        line += f"{times:>12}{must:>13}{aim:>6}  {shown_mark(verdict):13}"
+        line += f"{times:>12}{must:>9}{aim:>6}  {shown_mark(verdict):13}"
         if not number:
             line += "".join(f"{rate:>13}" for rate in rates(row, sides))
             line += f"{load_share(row):>10.0%}  {', '.join(notes(row, sides))}"

@@ -51,15 +51,17 @@ class Threads:
     def _pair(self, load: str, count: int) -> tuple[Measure, Measure]:
         cost = Measure(
             f"cpu x{count} {load}",
-            f"{load}: CPU, {count} threads over 1",
+            f"{load} CPU, x{count}",
             COST if count == 2 else None,
+            is_cost=False,
         )
         few = "" if self.cpus >= GAIN_CPUS else f"not measured: {self.cpus} CPUs"
         gain = Measure(
             f"rate x{count} {load}",
-            f"{load}: rate, {count} threads over 1",
+            f"{load} rate, x{count}",
             GAIN if count == 2 and not few else None,
-            few,
+            is_cost=False,
+            unjudged=few,
         )
         return cost, gain
 
