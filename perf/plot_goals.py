@@ -69,13 +69,13 @@ def draw_goals(record: Record, path: Path) -> bool:
         axis.set_xlabel(
             f"times less than {record.names[1]}; bar: extremes of the rounds"
         )
-        finish(figure, axis, "How many times less ours takes, and the goals", path)
+        finish(figure, axis, "How many times less pynatsd takes, and the goals", path)
     return True
 
 
 def _draw(axis: Any, shown: list[Dot]) -> None:
     axis.axvline(1, color=GREY, linewidth=0.8)
-    for is_met, index, label in ((True, 0, "ours, goal met"), (False, 1, "MISSED")):
+    for is_met, index, label in ((True, 0, "goal met"), (False, 1, MISSED)):
         some = [(dot, y) for y, dot in enumerate(shown) if dot.is_met is is_met]
         if not some:
             continue

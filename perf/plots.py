@@ -16,6 +16,7 @@ from perf.table import shown
 # Okabe and Ito's, which the colour-blind can tell apart; and shapes beside them.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = "os^Dv*"
+NAME = "pynatsd"  # of ours
 GREY = "#555555"
 WIDTH = 9.0  # inches
 STYLE = {
@@ -187,7 +188,8 @@ def draw_curve(plot: Plot, record: Record, path: Path) -> None:
         axes = figure.subplots(1, len(plot.panels), squeeze=False, sharey=is_shared)[0]
         for axis, panel in zip(axes, plot.panels, strict=True):
             for index, side in enumerate(record.names):
-                _draw_line(axis, line_of(row, side, panel), index, side)
+                label = side if index else NAME
+                _draw_line(axis, line_of(row, side, panel), index, label)
             _dress(matplotlib, axis, plot, panel)
             _ticks_at(matplotlib, axis, plot, row)
             if is_shared:

@@ -54,15 +54,16 @@ def markdown(run: Record | None, sweep: Record | None, plots: Sequence[Path]) ->
 def _setting(records: list[Record]) -> Iterator[str]:
     yield from ("## Setting", "", "| | |", "|---|---|")
     machine = records[0].head["machine"]
-    yield f"| machine | {machine['cpu']}, {machine['cpu_count']} CPUs |"
-    yield f"| kernel, Python | {machine['kernel']}, {machine['python']} |"
+    yield _line(["machine", f"{machine['cpu']}, {machine['cpu_count']} CPUs"])
+    yield _line(["kernel, Python", f"{machine['kernel']}, {machine['python']}"])
     for name, side in records[0].sides.items():
-        yield f"| {name} | version {side['version']}: `{side['command']}` |"
+        yield _line([name, f"version {side['version']}: `{side['command']}`"])
     for record in records:
         head = record.head
-        yield f"| {head['kind']} | {head['started']}, revision `{head['revision']}` |"
-        yield f"| arguments | `{' '.join(head['arguments']) or 'none'}` |"
-        yield f"| rounds, placement | {head['rounds']}, {head['placement']} |"
+        yield _line([head["kind"], f"{head['started']}, revision `{head['revision']}`"])
+        words = " ".join(head["arguments"])
+        yield _line(["arguments", f"`{words}`" if words else "none"])
+        yield _line(["rounds, placement", f"{head['rounds']}, {head['placement']}"])
     yield ""
 
 
