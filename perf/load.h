@@ -17,6 +17,7 @@
  *   load_speed.c      blocks and records of equal length: count and framing
  *   load_check.c      records of any length: order, checksum, headers byte for byte
  *   load_request.c    the loop of requesters and their responder
+ *   load_respond.c    the responder
  *   load_churn.c      a connection that subscribes and unsubscribes meanwhile
  *   load_storm.c      the loop of connections that come and go
  *   load_histogram.c  latencies
@@ -27,6 +28,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/types.h>
 
 enum {
@@ -36,7 +38,9 @@ enum {
     RANGES_MAX = 8,          /* entries of --size */
     BLOCK_SIZE = 128 * 1024, /* a publisher writes about this much at once */
     READ_SIZE = 256 * 1024,
-    EVENTS_MAX = 1024,     /* taken from epoll at once */
+    EVENTS_MAX = 1024, /* taken from epoll at once */
+    /* What epoll reports of a stream that ends: read it to the end. */
+    EVENTS_ENDING = EPOLLRDHUP | EPOLLHUP | EPOLLERR,
     STALL_SECONDS = 10,    /* a run in which nothing moves for so long has failed */
     LATENCY_BUCKETS = 992, /* up to 34 s */
 };
@@ -87,7 +91,8 @@ struct link {
     bool is_full;   /* the socket took less than all; epoll tells when it has room */
     const char *at; /* what is being written: always whole records, so that a */
     size_t left;    /* PONG put in between never lands inside a message */
-    unsigned pongs; /* PONG lines seen */
+    unsigned pings; /* PING lines sent, that of the greeting included */
+    unsigned pongs; /* PONG lines seen; one too many fails the run */
     unsigned pongs_owed; /* PING lines not yet answered */
     size_t line_len;     /* bytes of an unfinished line; line keeps the first of them */
     char line[LINE_KEPT];
@@ -112,7 +117,7 @@ struct subscriber {
     char *held;           /* check: the unfinished record itself */
     size_t held_size;     /* check: its whole size, 0 until the size is known */
     size_t held_head;     /* check: of that, the MSG line */
-    uint64_t *next_count; /* check: for each publisher, the next sequence number */
+    uint64_t *next_count; /* check, or a rate: the next message of each publisher */
 };
 
 struct latencies {
@@ -140,16 +145,18 @@ struct run {
     int epoll;
     unsigned *order; /* with shuffle: the subjects, turn by turn */
     struct schedule schedule;
-    void (*hear)(struct run *run, struct link *link, bool is_ending);
-    uint64_t now_ns;             /* read in every turn, and with a rate by reads */
-    uint64_t moved_ns;           /* when the last link but the churner had an event */
-    uint64_t taken, delivered;   /* messages, over all links */
-    unsigned fan_out;            /* deliveries of each message */
-    uint64_t expected;           /* deliveries of a faultless run */
-    size_t pub_record;           /* bytes of the largest PUB with its payload */
-    size_t block_count;          /* speed: records in a block */
-    size_t msg_head, msg_record; /* speed: bytes of a MSG line, of a whole record */
-    uint64_t *seen;              /* check with a queue: one bit for each message */
+    void (*hear)(struct run *run, struct link *link, uint32_t events);
+    uint64_t now_ns;   /* read in every turn, and with a rate by reads */
+    uint64_t moved_ns; /* when there was last an event, the churner's left out */
+    uint64_t taken, delivered;       /* messages, over all links */
+    unsigned fan_out;                /* deliveries of each message */
+    uint64_t expected;               /* deliveries of a faultless run */
+    size_t pub_record;               /* bytes of the largest PUB with its payload */
+    size_t block_count;              /* speed: records in a block */
+    size_t msg_head, msg_record;     /* speed: bytes of a MSG line, of a whole record */
+    char *tail;                      /* of requests and replies, which end alike: */
+    size_t tail_size, tail_line;     /* " size\r\n", which has tail_line, and payload */
+    uint64_t *seen;                  /* check with a queue: one bit for each message */
     double seconds, cpu, server_cpu; /* of the timed part */
     bool has_latencies;              /* arrivals are timed */
     struct latencies latencies;      /* of requests, and with a rate of deliveries */
@@ -192,6 +199,11 @@ uint64_t schedule_due_ns(const struct run *run, uint64_t number);
 /* A sender's messages from *sent up to taken have been written just now. */
 void schedule_note_sent(struct run *run, unsigned sender, uint64_t *sent,
                         uint64_t taken);
+
+/* The one link that answers requests; run->tail must be there. */
+struct link *responder_prepare(struct run *run);
+void responder_hear(struct run *run, struct link *link, uint32_t events);
+uint64_t responder_answered(void);
 
 /* The one link that churns; NULL without --churn. */
 struct link *churn_link(const struct run *run);

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -71,8 +70,11 @@ uint64_t schedule_due_ns(const struct run *run, uint64_t number)
 void schedule_note_sent(struct run *run, unsigned sender, uint64_t *sent,
                         uint64_t taken)
 {
-    uint64_t now = now_ns();
+    uint64_t now;
 
+    if (*sent == taken)
+        return;
+    now = now_ns();
     for (; *sent < taken; ++*sent) {
         uint64_t due = schedule_due_ns(run, schedule_number(run, sender, *sent));
 
@@ -92,6 +94,7 @@ static void advance(struct run *run)
 
         schedule->is_final = due_count >= schedule->total;
         schedule->due_count = schedule->is_final ? schedule->total : due_count;
+        run->moved_ns = run->now_ns;
     } else if (schedule->total < UINT64_MAX) {
         schedule->due_count = schedule->total;
         schedule->is_final = true;
@@ -134,7 +137,8 @@ static uint64_t stall_ns(const struct run *run)
     return moved_ns + (uint64_t)STALL_SECONDS * SECOND_NS;
 }
 
-static int wait(const struct run *run, struct epoll_event *events, uint64_t wake_ns)
+static int await_events(const struct run *run, struct epoll_event *events,
+                        uint64_t wake_ns)
 {
     struct timespec patience = {0};
 
@@ -158,7 +162,7 @@ static int wait(const struct run *run, struct epoll_event *events, uint64_t wake
 void run_turn(struct run *run, uint64_t wake_ns)
 {
     struct epoll_event events[EVENTS_MAX];
-    int count = wait(run, events, wake_ns);
+    int count = await_events(run, events, wake_ns);
 
     if (count < 0 && errno != EINTR)
         run_fail(run, "epoll_pwait2: %s", strerror(errno));
@@ -172,7 +176,7 @@ void run_turn(struct run *run, uint64_t wake_ns)
             link->is_full = false;
         if (link->kind != LINK_CHURNER)
             run->moved_ns = run->now_ns;
-        run->hear(run, link, events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+        run->hear(run, link, events[i].events);
     }
     if (run->now_ns >= stall_ns(run))
         run_fail(run, "nothing moved for %d s", STALL_SECONDS);

@@ -60,10 +60,11 @@ __attribute__((format(printf, 2, 3))) static void say(struct greeting *greeting,
 static void say_topics(struct greeting *greeting)
 {
     const struct settings *settings = greeting->run->settings;
+    const struct link *link = greeting->link;
     const char *group = settings->queue ? settings->queue : "";
     const char *space = settings->queue ? " " : "";
     unsigned count = has_many_sids(settings) ? settings->subjects : 1;
-    unsigned first = settings->pairs ? greeting->link->index : 0;
+    unsigned first = settings->pairs ? link->index : 0;
     char subject[HEAD_MAX];
     char sid[HEAD_MAX];
 
@@ -71,24 +72,17 @@ static void say_topics(struct greeting *greeting)
         say(greeting, "SUB perf.*%s%s 1\r\n", space, group);
         return;
     }
-    for (unsigned i = first; i < first + count; i++) {
-        subject_render(subject, sizeof(subject), settings, i);
-        sid_render(sid, sizeof(sid), settings, i);
-        say(greeting, "SUB %s%s%s %s\r\n", subject, space, group, sid);
+    if (settings->idle) {
+        count = settings->topics;
+        first = link->index * count;
     }
-}
-
-static void say_idle_topics(struct greeting *greeting)
-{
-    const struct settings *settings = greeting->run->settings;
-    unsigned first = greeting->link->index * settings->topics;
-    char subject[HEAD_MAX];
-
-    for (unsigned i = 0; i < settings->topics; i++) {
-        if (greeting->run->failure_count)
-            return;
+    for (unsigned i = 0; i < count && !greeting->run->failure_count; i++) {
         subject_render(subject, sizeof(subject), settings, first + i);
-        say(greeting, "SUB %s %u\r\n", subject, i + 1);
+        if (settings->idle)
+            snprintf(sid, sizeof(sid), "%u", i + 1);
+        else
+            sid_render(sid, sizeof(sid), settings, first + i);
+        say(greeting, "SUB %s%s%s %s\r\n", subject, space, group, sid);
     }
 }
 
@@ -98,15 +92,14 @@ bool link_greet(struct run *run, struct link *link)
     struct greeting greeting = {.run = run, .link = link};
 
     say(&greeting, "%s", connect_line);
-    if (link->kind == LINK_SUBSCRIBER && settings->idle)
-        say_idle_topics(&greeting);
-    else if (link->kind == LINK_SUBSCRIBER)
+    if (link->kind == LINK_SUBSCRIBER)
         say_topics(&greeting);
     else if (link->kind == LINK_RESPONDER)
         say(&greeting, "SUB perf.request 1\r\n");
     else if (link->kind == LINK_REQUESTER && !settings->new_inbox)
         say(&greeting, "SUB _INBOX.%u.* 1\r\n", link->index);
     say(&greeting, "PING\r\n");
+    link->pings++;
     write_piece(&greeting);
     return !run->failure_count;
 }

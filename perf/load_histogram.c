@@ -43,8 +43,12 @@ double latency_us(const struct latencies *latencies, double share)
 
     for (unsigned i = 0; i < LATENCY_BUCKETS; i++) {
         seen += (double)latencies->buckets[i];
-        if (seen > 0 && seen >= wanted)
-            return bucket_ns(i) / 1000;
+        if (seen > 0 && seen >= wanted) {
+            double max_ns = (double)latencies->max_ns;
+            double ns = bucket_ns(i);
+
+            return (ns < max_ns ? ns : max_ns) / 1000;
+        }
     }
     return 0;
 }

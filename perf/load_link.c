@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -48,7 +47,7 @@ static bool act_on_line(struct run *run, struct link *link)
 {
     const char *line = link->line;
 
-    if (!strcmp(line, "PONG\r\n"))
+    if (!strcmp(line, "PONG\r\n") && link->pongs < link->pings)
         link->pongs++;
     else if (!strcmp(line, "PING\r\n"))
         link->pongs_owed++;
@@ -120,6 +119,7 @@ static void write_line(struct run *run, struct link *link, const char *line)
 
 void link_ping(struct run *run, struct link *link)
 {
+    link->pings++;
     write_line(run, link, "PING\r\n");
 }
 

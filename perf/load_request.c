@@ -1,23 +1,19 @@
-/* load_request -- requesters and one responder.
+/* load_request -- requesters, and the loop of them and their responder.
  *
  * Without a rate, a requester keeps one request outstanding; with one, it sends what
  * is due, however many are unanswered. Replies come in the order of the requests, and
  * the next one is known before it comes, subject, sid and all, so it is compared byte
- * for byte. The responder verifies all of a request but its reply subject, which it
- * echoes: a wrong one would not come back to who waits for it.
+ * for byte.
  */
 #include "load.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 enum {
     SHOWN_SIZE = 40,           /* bytes of a bad record, for the message */
     REQUESTS_SIZE = 16 * 1024, /* a requester with a rate writes about this at once */
 };
-
-static const char request_start[] = "MSG perf.request 1 _INBOX.";
 
 struct requester {
     struct link link;
@@ -28,22 +24,7 @@ struct requester {
     char *requests, *reply;
 };
 
-struct responder {
-    struct link link;
-    uint64_t answered;
-    size_t held_size; /* bytes of an unfinished record */
-    char *held;       /* its start, then room for one read */
-    char *replies;    /* to the requests of one read */
-};
-
-static struct {
-    struct requester *requesters;
-    struct responder responder;
-    char ending[16]; /* of a request's MSG line: " size\r\n" */
-    size_t ending_size;
-    char *body; /* the payload and its CRLF */
-    size_t body_size;
-} exchange;
+static struct requester *requesters;
 
 static void prepare(struct run *run)
 {
@@ -53,21 +34,17 @@ static void prepare(struct run *run)
     size_t record = 3 * HEAD_MAX + payload + 2;
 
     run->has_latencies = true;
+    run->tail_line = (size_t)snprintf(NULL, 0, " %zu\r\n", payload);
+    run->tail_size = run->tail_line + payload + 2;
+    run->tail = must_alloc(1, run->tail_size);
+    sprintf(run->tail, " %zu\r\n", payload);
+    memset(run->tail + run->tail_line, 'x', payload);
+    memcpy(run->tail + run->tail_line + payload, "\r\n", 2);
     run->links = must_alloc(count + 1, sizeof(struct link *));
-    exchange.ending_size =
-        (size_t)snprintf(exchange.ending, sizeof(exchange.ending), " %zu\r\n", payload);
-    exchange.body_size = payload + 2;
-    exchange.body = must_alloc(1, exchange.body_size);
-    memset(exchange.body, 'x', payload);
-    memcpy(exchange.body + payload, "\r\n", 2);
-    exchange.responder.link.kind = LINK_RESPONDER;
-    exchange.responder.held = must_alloc(1, READ_SIZE + record);
-    /* A reply is shorter than its request: no sid, and a shorter word. */
-    exchange.responder.replies = must_alloc(1, READ_SIZE + record);
-    run->links[run->link_count++] = &exchange.responder.link;
-    exchange.requesters = must_alloc(count, sizeof(struct requester));
+    run->links[run->link_count++] = responder_prepare(run);
+    requesters = must_alloc(count, sizeof(struct requester));
     for (unsigned i = 0; i < count; i++) {
-        struct requester *requester = &exchange.requesters[i];
+        struct requester *requester = &requesters[i];
 
         requester->link.kind = LINK_REQUESTER;
         requester->link.index = i;
@@ -93,19 +70,19 @@ static char *render_request(const struct run *run, const struct requester *reque
              (unsigned long long)requester->taken);
     if (run->settings->new_inbox)
         at += sprintf(at, "SUB %s %llu\r\nUNSUB %llu 1\r\n", inbox, sid, sid);
-    at += sprintf(at, "PUB perf.request %s%s", inbox, exchange.ending);
-    memcpy(at, exchange.body, exchange.body_size);
-    return at + exchange.body_size;
+    at += sprintf(at, "PUB perf.request %s", inbox);
+    memcpy(at, run->tail, run->tail_size);
+    return at + run->tail_size;
 }
 
 static void render_reply(const struct run *run, struct requester *requester)
 {
-    int head = sprintf(requester->reply, "MSG _INBOX.%u.%llu %llu%s",
+    int head = sprintf(requester->reply, "MSG _INBOX.%u.%llu %llu",
                        requester->link.index, (unsigned long long)requester->answered,
-                       reply_sid(run, requester->answered), exchange.ending);
+                       reply_sid(run, requester->answered));
 
-    memcpy(requester->reply + head, exchange.body, exchange.body_size);
-    requester->size = (size_t)head + exchange.body_size;
+    memcpy(requester->reply + head, run->tail, run->tail_size);
+    requester->size = (size_t)head + run->tail_size;
     requester->offset = 0;
 }
 
@@ -193,91 +170,21 @@ static void read_replies(struct run *run, struct requester *requester, size_t si
     }
 }
 
-/* Answer the request at *data*. Returns its size, 0 if it is not whole yet. */
-static size_t answer(struct run *run, const char *data, size_t size, char **out)
-{
-    const char *newline = memchr(data, '\n', size);
-    size_t line = newline ? (size_t)(newline - data) + 1 : 0;
-    size_t before = strlen(request_start) - strlen("_INBOX.");
-    size_t inbox;
-
-    if (!newline && size < HEAD_MAX)
-        return 0;
-    if (line < strlen(request_start) + exchange.ending_size ||
-        memcmp(data, request_start, strlen(request_start)) != 0 ||
-        memcmp(newline + 1 - exchange.ending_size, exchange.ending,
-               exchange.ending_size) != 0) {
-        run_fail(run, "responder: not a request of ours: %.*s",
-                 (int)(size < SHOWN_SIZE ? size : SHOWN_SIZE), data);
-        return 0;
-    }
-    if (size < line + exchange.body_size)
-        return 0;
-    if (memcmp(data + line, exchange.body, exchange.body_size) != 0) {
-        run_fail(run, "responder: wrong payload in a request");
-        return 0;
-    }
-    inbox = line - before - exchange.ending_size;
-    *out += sprintf(*out, "PUB %.*s%s", (int)inbox, data + before, exchange.ending);
-    memcpy(*out, exchange.body, exchange.body_size);
-    *out += exchange.body_size;
-    exchange.responder.answered++;
-    return line + exchange.body_size;
-}
-
-/* Render the replies to all whole requests that are held. */
-static void answer_all(struct run *run, struct responder *responder)
-{
-    struct link *link = &responder->link;
-    char *out = responder->replies;
-    size_t done = 0;
-
-    while (done < responder->held_size) {
-        const char *at = responder->held + done;
-        size_t size = responder->held_size - done;
-        size_t used = link->line_len || *at != 'M' ? link_take_line(run, link, at, size)
-                                                   : answer(run, at, size, &out);
-
-        if (!used)
-            break;
-        done += used;
-    }
-    responder->held_size -= done;
-    memmove(responder->held, responder->held + done, responder->held_size);
-    link->at = responder->replies;
-    link->left = (size_t)(out - responder->replies);
-}
-
-/* Read on only while all replies can be written: what a server does not take is not
- * piled up here. */
-static void serve(struct run *run, struct responder *responder, bool is_ending)
-{
-    struct link *link = &responder->link;
-    bool is_dry = false;
-
-    while (!run->failure_count && link_write(run, link) && !is_dry) {
-        size_t got = link_read(run, link, responder->held + responder->held_size);
-
-        is_dry = !got || (got < READ_SIZE && !is_ending);
-        responder->held_size += got;
-        answer_all(run, responder);
-    }
-    link_pay_pongs(run, link);
-}
-
-static void hear(struct run *run, struct link *link, bool is_ending)
+static void hear(struct run *run, struct link *link, uint32_t events)
 {
     struct requester *requester = (struct requester *)link;
-    size_t got;
+    bool is_dry = !(events & ~(uint32_t)EPOLLOUT);
 
     if (link->kind == LINK_RESPONDER) {
-        serve(run, (struct responder *)link, is_ending);
+        responder_hear(run, link, events);
         return;
     }
-    do {
-        got = link_read(run, link, run->buffer);
+    while (!is_dry && !run->failure_count) {
+        size_t got = link_read(run, link, run->buffer);
+
         read_replies(run, requester, got);
-    } while ((got == READ_SIZE || (is_ending && got)) && !run->failure_count);
+        is_dry = !got || (got < READ_SIZE && !(events & EVENTS_ENDING));
+    }
     if (!run->failure_count)
         ask(run, requester);
 }
@@ -285,7 +192,7 @@ static void hear(struct run *run, struct link *link, bool is_ending)
 static void ask_all(struct run *run)
 {
     for (unsigned i = 0; i < run->settings->requesters; i++)
-        ask(run, &exchange.requesters[i]);
+        ask(run, &requesters[i]);
 }
 
 static void exchange_all(struct run *run)
@@ -305,12 +212,12 @@ static void flush_links(struct run *run)
     for (unsigned i = 0; i < run->link_count; i++)
         link_ping(run, run->links[i]);
     for (unsigned i = 0; i < run->link_count; i++) {
-        while (!run->failure_count && run->links[i]->pongs < 2)
+        while (!run->failure_count && run->links[i]->pongs < run->links[i]->pings)
             run_turn(run, UINT64_MAX);
     }
-    if (exchange.responder.answered != run->expected)
+    if (responder_answered() != run->expected)
         run_fail(run, "%llu requests arrived, not %llu",
-                 (unsigned long long)exchange.responder.answered,
+                 (unsigned long long)responder_answered(),
                  (unsigned long long)run->expected);
 }
 

@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 void run_fail(struct run *run, const char *format, ...)
@@ -71,14 +70,16 @@ static void consume(struct run *run, struct link *link, size_t size)
     }
 }
 
-static void hear(struct run *run, struct link *link, bool is_ending)
+static void hear(struct run *run, struct link *link, uint32_t events)
 {
-    size_t got;
+    bool is_dry = !(events & ~(uint32_t)EPOLLOUT);
 
-    do {
-        got = link_read(run, link, run->buffer);
+    while (!is_dry && !run->failure_count) {
+        size_t got = link_read(run, link, run->buffer);
+
         consume(run, link, got);
-    } while ((got == READ_SIZE || (is_ending && got)) && !run->failure_count);
+        is_dry = !got || (got < READ_SIZE && !(events & EVENTS_ENDING));
+    }
     if (link->kind == LINK_SUBSCRIBER && link_write(run, link))
         link_pay_pongs(run, link);
 }
@@ -171,8 +172,9 @@ static bool is_complete(const struct run *run)
     if (!run->schedule.is_final || run->delivered < run->taken * run->fan_out)
         return false;
     for (unsigned i = 0; i < run->settings->publishers; i++) {
-        /* The first PONG was that of the greeting. */
-        if (run->publishers[i].link.pongs < 2)
+        const struct publisher *publisher = &run->publishers[i];
+
+        if (!publisher->has_pinged || publisher->link.pongs < publisher->link.pings)
             return false;
     }
     return true;
@@ -208,7 +210,7 @@ static void flush_subscribers(struct run *run)
         const struct subscriber *subscriber = &run->subscribers[i];
         uint64_t wanted = settings->pairs ? run->publishers[i].taken : run->taken;
 
-        while (!run->failure_count && subscriber->link.pongs < 2)
+        while (!run->failure_count && subscriber->link.pongs < subscriber->link.pings)
             run_turn(run, UINT64_MAX);
         if (!settings->queue && subscriber->received != wanted)
             run_fail(run, "%s: %llu messages, not %llu", link_name(&subscriber->link),
@@ -244,6 +246,6 @@ void run_hold(struct run *run)
             continue;
         if (ready.data.ptr == &standard_input)
             return;
-        hear(run, ready.data.ptr, ready.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+        hear(run, ready.data.ptr, ready.events);
     }
 }

@@ -92,6 +92,9 @@ static void prepare(struct run *run)
     prepare_publishers(run);
     for (unsigned i = 0; i < run->settings->subscribers; i++)
         prepare_subscriber(run, &run->subscribers[i]);
+    for (unsigned i = 0; run->has_latencies && i < run->settings->subscribers; i++)
+        run->subscribers[i].next_count =
+            must_alloc(run->settings->publishers, sizeof(uint64_t));
 }
 
 static uint64_t fill_stamped(struct run *run, struct publisher *publisher,
@@ -162,22 +165,31 @@ static void keep_stamp(const struct run *run, struct subscriber *subscriber,
     }
 }
 
-/* A whole message is here. False: its stamp is none of ours. */
-static bool note_arrival(struct run *run, const char *stamp)
+/* A whole message is here. False: it is not the next of its publisher; in a queue
+ * group, not a later one. */
+static bool note_arrival(struct run *run, struct subscriber *subscriber,
+                         const char *stamp)
 {
-    uint64_t number, due_ns;
+    unsigned publishers = run->settings->publishers;
+    uint64_t number, due_ns, n;
+    uint64_t *next;
 
     memcpy(&number, stamp, sizeof(number));
     if (number >= run->schedule.due_count)
         return false;
+    n = number / publishers;
+    next = &subscriber->next_count[number % publishers];
+    if (run->settings->queue ? n < *next : n != *next)
+        return false;
+    *next = n + 1;
     due_ns = schedule_due_ns(run, number);
     latency_add(&run->latencies, run->now_ns > due_ns ? run->now_ns - due_ns : 0);
     return true;
 }
 
 /* Hop over whole records; stops before the first that does not look like one. */
-static size_t hop(struct run *run, const struct subscriber *subscriber,
-                  const char *data, size_t size)
+static size_t hop(struct run *run, struct subscriber *subscriber, const char *data,
+                  size_t size)
 {
     size_t record = run->msg_record;
     size_t line_end = run->msg_head - 4;
@@ -191,7 +203,7 @@ static size_t hop(struct run *run, const struct subscriber *subscriber,
             memcmp(start + line_end, subscriber->head + line_end, 4) != 0 ||
             memcmp(start + record - 2, "\r\n", 2) != 0)
             break;
-        if (run->has_latencies && !note_arrival(run, start + run->msg_head))
+        if (run->has_latencies && !note_arrival(run, subscriber, start + run->msg_head))
             break;
         at += record;
     }
@@ -211,10 +223,10 @@ static size_t take(struct run *run, struct subscriber *subscriber, const char *d
     if (run->has_latencies) {
         keep_stamp(run, subscriber, data, from, from + used);
         if (is_good && is_whole)
-            is_good = note_arrival(run, subscriber->stamp);
+            is_good = note_arrival(run, subscriber, subscriber->stamp);
     }
     if (!is_good) {
-        run_fail(run, "%s: bad framing in message %llu near: %.*s",
+        run_fail(run, "%s: bad framing or order in message %llu near: %.*s",
                  link_name(&subscriber->link), (unsigned long long)subscriber->received,
                  (int)(used < SHOWN_SIZE ? used : SHOWN_SIZE), data);
         return 0;
