@@ -97,10 +97,19 @@ class Server:
         return self._status_kib("VmHWM:")
 
     def forget_peak(self) -> None:
-        """Let the peak start again at what is resident now."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        """
+        Let the peak start again at what is resident now.
+
+        Raises:
+            MeasureError: it has ended, or the kernel does not do that.
+        """
+        try:
+            Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        except OSError as error:
+            raise MeasureError(f"cannot watch the peak of memory: {error}") from error
 
     def _status_kib(self, name: str) -> int:
+        # One that has ended, but was not waited for, has a status without memory.
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith(name):
                 return int(line.split()[1])

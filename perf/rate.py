@@ -11,21 +11,23 @@ from perf.processes import MeasureError, Server
 from perf.record import judge
 
 REQUESTERS = ["--requesters=32", "--size=16"]
+PROBES = 3  # whatever disturbs them makes them slower, so the best counts
 PROBE_SECONDS = 1.0
 
 
 def highest_rate(bench: Bench, server: Server) -> float:
     """
-    Return how many requests a second 32 requesters get through.
+    Return how many requests a second 32 requesters get through, at best.
 
     Raises:
         MeasureError: not even that works.
     """
-    seconds = bench.span(PROBE_SECONDS)
-    raw = bench.load(server, [*REQUESTERS, f"--seconds={seconds:g}"])
-    if raw["errors"]:
-        raise MeasureError(f"no highest rate: {'; '.join(raw['errors'])}")
-    return judge("", 0, raw).figures["rate"]
+    words = [*REQUESTERS, f"--seconds={bench.span(PROBE_SECONDS):g}"]
+    found = [judge("", probe, bench.load(server, words)) for probe in range(PROBES)]
+    errors = [error for one in found for error in one.errors]
+    if errors:
+        raise MeasureError(f"no highest rate: {'; '.join(errors)}")
+    return max(one.figures["rate"] for one in found)
 
 
 @dataclass(frozen=True, slots=True)

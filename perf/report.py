@@ -63,7 +63,7 @@ def write_plots(
     if run and draw_goals(run, goals):
         written.append(goals)
     for plot in PLOTS:
-        if sweep and plot.curve in sweep.rows:
+        if sweep and plot.curve in sweep.rows and sweep.rows[plot.curve].rounds:
             path = out / f"{plot.curve}.{suffix}"
             draw_curve(plot, sweep, path)
             written.append(path)

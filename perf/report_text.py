@@ -9,12 +9,12 @@ from perf import goals
 from perf.record import BOUND_SHARE, Record
 from perf.table import (
     LATE_SHARE,
-    load_share,
     notes,
     rates,
     shown,
     shown_goal,
     shown_mark,
+    shown_share,
     shown_spread,
 )
 
@@ -114,7 +114,7 @@ def _scenarios(run: Record) -> Iterator[str]:
             cells = ["" if number else name, measure.unit, *spreads, times]
             cells += [*shown_goal(measure.goal), mark]
             rate = " / ".join(filter(None, rates(row, sides)))
-            cells += ["", ""] if number else [rate, f"{load_share(row):.0%}"]
+            cells += ["", ""] if number else [rate, shown_share(row)]
             yield _line(cells)
     yield ""
 
@@ -146,8 +146,8 @@ def _caveats(record: Record) -> Iterator[str]:
             yield f"- {kind}, {name}: {note}"
     for name, problem in record.problems.items():
         yield f"- {kind}, {name}: {problem}"
-    if record.head.get("resumed"):
-        yield f"- {kind}: resumed at {', '.join(record.head['resumed'])}"
+    for caveat in record.head["caveats"]:
+        yield f"- {kind}: {caveat}"
 
 
 def _failures(record: Record) -> Iterator[str]:

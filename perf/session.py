@@ -37,7 +37,13 @@ class Interrupted(BaseException):
         self.number = number
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
 def interrupt(number: int, frame: FrameType | None) -> None:
+    """Unwind, and let no second signal disturb that."""
+    for one in SIGNALS:
+        signal.signal(one, signal.SIG_IGN)
     raise Interrupted(number)
 
 
@@ -120,6 +126,9 @@ def parse(
         record = Record.load(options.resume)
         options = parser.parse_args(record.head["arguments"])
         options.json = record.path
+    names = [name for name, _ in options.peer or []]
+    if len(set(names)) < len(names):
+        parser.error("--peer: a name is taken")
     if options.rounds < 1:
         parser.error("--rounds must be positive")
     cpus = {options.server_cpu, options.load_cpu}
@@ -128,11 +137,11 @@ def parse(
     return options, record
 
 
-def take_sides(
-    options: argparse.Namespace, problems: dict[str, str]
-) -> tuple[Side, ...]:
+def take_sides(options: argparse.Namespace, caveats: list[str]) -> tuple[Side, ...]:
     """
     Start each server once, ours first, and say who they are.
+
+    *caveats* takes in what was done without.
 
     Raises:
         MeasureError: one does not work. Only the newest is done without.
@@ -143,11 +152,12 @@ def take_sides(
         try:
             sides.append(probed("", newest_command()))
         except MeasureError as error:
-            problems["--newest"] = f"going on without it: {error}"
-            say(f"perf: --newest: {problems['--newest']}")
-    unique = {side.name: side for side in sides}
-    for side in unique.values():
-        say(f"{side.name}: version {side.version}, {side.command}")
+            caveats.append(f"without the newest nats-server: {error}")
+            say(f"perf: going on {caveats[-1]}")
+    unique: dict[str, Side] = {}
+    for side in sides:
+        if side is unique.setdefault(side.name, side):
+            say(f"{side.name}: version {side.version}, {side.command}")
     return tuple(unique.values())
 
 
@@ -170,8 +180,8 @@ def open_record(
         MeasureError: a server does not work, or *old* is of other servers, of another
             revision or machine.
     """
-    problems: dict[str, str] = {}
-    sides = take_sides(options, problems)
+    caveats: list[str] = []
+    sides = take_sides(options, caveats)
     told = {s.name: {"version": s.version, "command": s.command} for s in sides}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     fixed = {
@@ -182,13 +192,13 @@ def open_record(
     if old is None:
         head = fixed | {"started": now, "arguments": without_file(words)}
         head |= {"rounds": options.rounds, "placement": options.placement}
-        return Record(options.json, head, told, problems=problems), sides
+        return Record(options.json, head | {"caveats": caveats}, told), sides
     for key, value in fixed.items():
         if old.head.get(key) != value:
             raise MeasureError(f"{old.path} has another {key}: {old.head.get(key)}")
     if old.sides != told:
         raise MeasureError(f"{old.path} is of other servers")
-    old.head.setdefault("resumed", []).append(now)
+    old.head["caveats"].append(f"resumed at {now}")
     return old, sides
 
 
@@ -248,7 +258,7 @@ def run(
     Returns the exit status: 1 if a round failed or something could not be measured, or
     with ``--strict`` if a goal was missed; 128 and its number after a signal.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, interrupt)
     try:
         options, old = parse(parser, words)
@@ -265,9 +275,10 @@ def run(
         conduct(tasks, record)
     except Interrupted as interrupted:
         status = 128 + interrupted.number
+        record.write()  # the signal may have come while it was written
         say(f"perf: interrupted; go on with --resume {record.path}")
     if not options.smoke:
         say(show(record))
     say(ending(record, judged=not options.smoke))
-    is_strict = getattr(options, "strict", False) and not options.smoke
+    is_strict = options.strict and not options.smoke
     return status or exit_status(record, is_strict=is_strict)

@@ -89,9 +89,10 @@ def notes(row: Row, sides: list[str]) -> Iterator[str]:
         yield "incomplete"
 
 
-def load_share(row: Row) -> float:
-    """Return the highest share of its CPU that the generator had in a round."""
-    return max((one.load_share for one in row.rounds), default=0.0)
+def shown_share(row: Row) -> str:
+    """Return the highest share of its CPU that the generator had; empty if it slept."""
+    share = max((one.load_share for one in row.rounds), default=0.0)
+    return f"{share:.0%}" if share else ""
 
 
 def rates(row: Row, sides: list[str]) -> list[str]:
@@ -125,7 +126,7 @@ def _lines(name: str, row: Row, sides: list[str]) -> Iterator[str]:
         line += f"{times:>12}{must:>9}{aim:>6}  {shown_mark(verdict):13}"
         if not number:
             line += "".join(f"{rate:>13}" for rate in rates(row, sides))
-            line += f"{load_share(row):>10.0%}  {', '.join(notes(row, sides))}"
+            line += f"{shown_share(row):>10}  {', '.join(notes(row, sides))}"
         yield line
 
 

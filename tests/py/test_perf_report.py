@@ -47,6 +47,7 @@ def head(kind: str) -> dict[str, Any]:
         "arguments": ["--rounds", "2"],
         "rounds": 2,
         "placement": "pinned",
+        "caveats": ["resumed at noon"],
     }
 
 
@@ -101,6 +102,7 @@ def test_the_report_shows_goals_caveats_and_failures(run: Record) -> None:
         "- scenarios, good: generator-bound (ours)",
         "- scenarios, weight: incomplete",
         "- scenarios, weight: the server has ended",
+        "- scenarios: resumed at noon",
         "- bad, ours, round 3: 2 messages lost",
         "A\\|B, 2 CPUs",
         "revision `abc`",
