@@ -85,7 +85,7 @@ def test_a_quick_sweep_has_every_place(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_keeps_its_rounds_and_can_go_on(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
-    words = ["--smoke", "--scenario", "pub-16", "rr-1", "connect"]
+    words = ["--smoke", "--scenario", "pub-16", "rr-1", "flood"]
     with started("run", *words, "--json", str(path)) as process:
         assert process.stdout
         for line in process.stdout:
