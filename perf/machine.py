@@ -13,6 +13,7 @@ from typing import Any
 from perf.bench import Side
 from perf.processes import PERF, ROOT, MeasureError, serving
 
+COMMAND = "{python} -m pynatsd -a 127.0.0.1 -p {port} --threads {threads}"
 PEER = "nats-server -a 127.0.0.1 -p {port}"
 NEWEST = "github.com/nats-io/nats-server/v2@latest"
 INSTALL_SECONDS = 600

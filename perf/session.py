@@ -15,6 +15,7 @@ from typing import Any
 
 from perf.bench import OURS, Bench, Scenario, Side
 from perf.machine import (
+    COMMAND,
     PEER,
     describe_machine,
     describe_revision,
@@ -25,8 +26,6 @@ from perf.processes import PERF, MeasureError, build_load
 from perf.progress import Progress, say
 from perf.record import Record
 from perf.table import ending, told_round
-
-COMMAND = "{python} -m pynatsd -a 127.0.0.1 -p {port} --threads {threads}"
 
 
 class Interrupted(BaseException):

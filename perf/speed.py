@@ -73,15 +73,13 @@ class Speed:
 
     def run(self, bench: Bench) -> Rounds:
         """Alternate the servers, all alive throughout, under one load."""
-        arguments = [*self.shape(self.size), f"--messages={self.count(bench)}"]
-        if self.storm:
-            arguments = [f"--connects={self.count(bench)}"]
+        arguments = self.words(bench)
         with bench.serve_all() as servers:
             for number in range(1, bench.rounds + 1):
                 for side, server in servers.items():
                     yield judge(side, number, bench.load(server, arguments))
             if bench.smoke and self.has_check:
-                arguments = [*self.shape(MIXED_SIZES), f"--messages={SMOKE_LEAST}"]
+                arguments = self.arguments(messages=SMOKE_LEAST, sizes=MIXED_SIZES)
                 for side, server in servers.items():
                     raw = bench.load(server, [*arguments, "--check"])
                     yield judge(side, bench.rounds + 1, raw)
@@ -91,6 +89,16 @@ class Speed:
         if bench.smoke:
             return max(SMOKE_LEAST, self.messages // SMOKE_DIVISOR)
         return self.messages
+
+    def words(self, bench: Bench) -> list[str]:
+        """Return the generator's arguments for a round of this run."""
+        return self.arguments(messages=self.count(bench), sizes=str(self.size))
+
+    def arguments(self, *, messages: int, sizes: str) -> list[str]:
+        """Return the generator's arguments, with the counts and sizes to use."""
+        if self.storm:
+            return [f"--connects={messages}"]
+        return [*self.shape(sizes), f"--messages={messages}"]
 
     def shape(self, sizes: str | int) -> list[str]:
         """Return the generator's arguments but for how long it is to run."""

@@ -93,9 +93,10 @@ class Threads:
 
     def _round(self, bench: Bench, servers: dict[int, Server], number: int) -> Measured:
         found = {
-            (load.name, count): judge(OURS, number, bench.load(server, words))
+            (load.name, count): judge(
+                OURS, number, bench.load(server, load.words(bench))
+            )
             for load in self.loads
-            for words in [[*load.shape(load.size), f"--messages={load.count(bench)}"]]
             for count, server in servers.items()
         }
         return relative(number, found)
