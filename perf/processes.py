@@ -1,4 +1,4 @@
-"""The processes of a measurement: servers on one CPU, the generator on another."""
+"""The processes of a measurement: servers and the generator."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import resource
 import shlex
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -54,11 +55,12 @@ def build_load() -> None:
     fresh.replace(LOAD)
 
 
-def placed_on(cpu: int) -> Callable[[], None]:
-    """Return what a child runs before its program: one CPU, all descriptors."""
+def placed_on(cpu: int | None) -> Callable[[], None]:
+    """Return what a child runs before its program: one CPU or any, all descriptors."""
 
     def prepare() -> None:
-        os.sched_setaffinity(0, {cpu})
+        if cpu is not None:
+            os.sched_setaffinity(0, {cpu})
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -88,19 +90,55 @@ class Server:
         Raises:
             MeasureError: it has ended.
         """
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        for line in status.splitlines():
-            if line.startswith("VmRSS:"):
+        return self._status_kib("VmRSS:")
+
+    def peak_kib(self) -> int:
+        """Return the most that it was since `forget_peak`, as the kernel kept it."""
+        return self._status_kib("VmHWM:")
+
+    def forget_peak(self) -> None:
+        """
+        Let the peak start again at what is resident now.
+
+        Raises:
+            MeasureError: it has ended, or the kernel does not do that.
+        """
+        try:
+            Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        except OSError as error:
+            raise MeasureError(f"cannot watch the peak of memory: {error}") from error
+
+    def _status_kib(self, name: str) -> int:
+        # One that has ended, but was not waited for, has a status without memory.
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(name):
                 return int(line.split()[1])
         raise MeasureError("the server has ended")
 
 
-@contextmanager
-def serving(command: str, cpu: int) -> Iterator[Server]:
+def filled_in(command: str, port: int, threads: int) -> list[str]:
     """
-    Run a server for the length of the block.
+    Return the words of a server's command.
 
-    *command* is split as a shell would; ``{port}`` in it becomes the port.
+    It is split as a shell would; ``{port}``, ``{threads}`` and ``{python}``, this
+    interpreter, are replaced. A command without ``{threads}`` is one of Go, and told by
+    its environment. *threads* 0 leaves the number to a peer, and is 1 for ours.
+    """
+    values = {"port": port, "threads": threads or 1, "python": sys.executable}
+    words = shlex.split(command)
+    if threads and "{threads}" not in command:
+        words = ["env", f"GOMAXPROCS={threads}", *words]
+    for name, value in values.items():
+        words = [word.replace(f"{{{name}}}", str(value)) for word in words]
+    return words
+
+
+@contextmanager
+def serving(command: str, cpu: int | None, threads: int = 0) -> Iterator[Server]:
+    """
+    Run a server for the length of the block, on *cpu* or anywhere.
+
+    For *command* and *threads* see `filled_in`.
 
     Raises:
         MeasureError: it cannot be started, or sends no INFO within 10 seconds.
@@ -109,7 +147,7 @@ def serving(command: str, cpu: int) -> Iterator[Server]:
     with tempfile.TemporaryFile() as log:
         try:
             process = subprocess.Popen(
-                shlex.split(command.replace("{port}", str(port))),
+                filled_in(command, port, threads),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -150,7 +188,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def run_load(server: Server, arguments: list[str], cpu: int) -> dict[str, Any]:
+def run_load(server: Server, arguments: list[str], cpu: int | None) -> dict[str, Any]:
     """Run the generator once; return its line, with errors for what went wrong."""
     command = [str(LOAD), f"--port={server.port}", f"--server-pid={server.pid}"]
     try:
@@ -168,14 +206,16 @@ def run_load(server: Server, arguments: list[str], cpu: int) -> dict[str, Any]:
 
 
 @contextmanager
-def idle_load(server: Server, count: int, cpu: int) -> Iterator[list[str]]:
+def idle_load(
+    server: Server, count: int, cpu: int | None, topics: int = 1
+) -> Iterator[list[str]]:
     """
-    Hold *count* connections with one subscription each, for the length of the block.
+    Hold *count* connections with *topics* subscriptions each, while in the block.
 
     Yields the errors, complete when the block has been left.
     """
     with subprocess.Popen(
-        [str(LOAD), f"--port={server.port}", f"--idle={count}"],
+        [str(LOAD), f"--port={server.port}", f"--idle={count}", f"--topics={topics}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         preexec_fn=placed_on(cpu),

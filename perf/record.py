@@ -1,4 +1,4 @@
-"""What was measured: rounds, medians, the JSON file and the table."""
+"""What was measured: rounds, their summaries, and the JSON file that keeps them."""
 
 from __future__ import annotations
 
@@ -10,182 +10,224 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-SIDES = ("ours", "peer")
+from perf import goals
+from perf.goals import Measure, Verdict
+from perf.processes import MeasureError
+
+FORMAT = 2  # of the file; 1 had one peer and no goals
 BOUND_SHARE = 0.9  # of the generator's CPU; above it the round measured the generator
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """
-    One round of one server.
+    Round *number* of one side.
 
-    *figure* is CPU microseconds per message, request or connect, or resident bytes
-    per connection; infinite if the round failed, so that the median feels it.
-    *moved_rate* is messages a second, and *load_share* the generator's CPU over the
-    wall time. *p50_us* and *p99_us* are latencies of requests; 0 if there were none.
+    *figures* are what the generator and the scenario found, named with their units:
+    `cpu_us` of a message, request or connect, `rate` of messages a second, `p99_us`.
+    *load_share* is the generator's CPU over the wall time. *at* is the place on a
+    curve, in the unit of its axis. *raw* is the generator's own line.
     """
 
     side: str
-    figure: float
-    moved_rate: float = 0.0
+    number: int
+    figures: dict[str, float] = field(default_factory=dict)
     load_share: float = 0.0
-    p50_us: float = 0.0
-    p99_us: float = 0.0
     errors: tuple[str, ...] = ()
     raw: dict[str, Any] = field(default_factory=dict)
+    at: float = 0.0
+
+    def figure(self, key: str) -> float:
+        """Return one figure. A failed round has the worst, so that medians feel it."""
+        if self.errors:
+            return 0.0 if key.startswith("rate") else math.inf
+        return self.figures[key]
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """The rounds of one side: medians, the spread of the figure, and failures."""
+class Spread:
+    """One figure over the rounds of a side."""
 
     middle: float
     low: float
     high: float
-    rate: float
-    load_share: float
-    p50_us: float
-    p99_us: float
-    failed: int
-
-    @staticmethod
-    def of(rounds: Sequence[Measured], side: str) -> Summary:
-        """Sum up the rounds of *side*; there is at least one."""
-        mine = [one for one in rounds if one.side == side]
-        figures = [one.figure for one in mine]
-        return Summary(
-            middle=median(figures),
-            low=min(figures),
-            high=max(figures),
-            rate=median(one.moved_rate for one in mine),
-            load_share=max(one.load_share for one in mine),
-            p50_us=median(one.p50_us for one in mine),
-            p99_us=median(one.p99_us for one in mine),
-            failed=sum(bool(one.errors) for one in mine),
-        )
 
 
-def judge(side: str, raw: dict[str, Any]) -> Measured:
+def figures_of(raw: dict[str, Any]) -> dict[str, float]:
+    """
+    Return the figures in a line of the generator that reports no error.
+
+    A message moved is one delivered, or one published if nobody listens.
+    """
+    moved = raw["delivered"] if raw["expected"] else raw["published"]
+    found = {
+        "cpu_us": raw["server_cpu_seconds"] * 1e6 / moved,
+        "rate": moved / raw["seconds"],
+    }
+    return found | {key: raw[key] for key in raw if key.endswith("_us")}
+
+
+def judge(side: str, number: int, raw: dict[str, Any], at: float = 0.0) -> Measured:
     """Turn the generator's line into a round."""
     errors = tuple(raw["errors"])
     seconds = raw.get("seconds", 0.0)
-    if not seconds:
-        return Measured(side, math.inf, errors=errors, raw=raw)
-    messages = max(raw["published"], raw["delivered"])
-    cost = math.inf if errors else raw["server_cpu_seconds"] * 1e6 / messages
-    moved = raw["delivered"] if raw["expected"] else raw["published"]
-    share = raw["cpu_seconds"] / seconds
-    return Measured(
-        side,
-        cost,
-        moved / seconds,
-        share,
-        raw.get("p50_us", 0.0),
-        raw.get("p99_us", 0.0),
-        errors,
-        raw,
-    )
+    share = raw["cpu_seconds"] / seconds if seconds else 0.0
+    figures = {} if errors else figures_of(raw)
+    return Measured(side, number, figures, share, errors, raw, at)
 
 
 @dataclass(slots=True)
-class Report:
-    """What has been measured so far, and where it is kept."""
+class Row:
+    """All rounds of one scenario in one placement, or of one curve."""
+
+    settings: dict[str, Any]
+    measures: tuple[Measure, ...]
+    rounds: list[Measured] = field(default_factory=list)
+    complete: bool = False
+
+    def of(self, side: str, at: float = 0.0) -> list[Measured]:
+        return [one for one in self.rounds if one.side == side and one.at == at]
+
+    def spread(self, side: str, key: str, at: float = 0.0) -> Spread | None:
+        """Sum up a figure; None if there is no round, or none that has it."""
+        mine = [r for r in self.of(side, at) if r.errors or key in r.figures]
+        if not mine:
+            return None
+        found = [one.figure(key) for one in mine]
+        return Spread(median(found), min(found), max(found))
+
+    def places(self) -> list[float]:
+        return sorted({one.at for one in self.rounds})
+
+    def verdict(self, measure: Measure, sides: Sequence[str]) -> Verdict | None:
+        """Judge the medians of *sides*, ours first; None if ours has no round."""
+        ours = self.spread(sides[0], measure.key)
+        peer = self.spread(sides[1], measure.key) if len(sides) > 1 else None
+        if ours is None:
+            return None
+        return goals.judge(measure, ours.middle, peer.middle if peer else None)
+
+
+@dataclass(slots=True)
+class Record:
+    """
+    What has been measured so far, and where it is kept.
+
+    *sides* are names with the command and version of each: ours, then the reference,
+    then other peers. *problems* says by row why it could not be measured to the end.
+    """
 
     path: Path
     head: dict[str, Any]
-    versions: dict[str, str] = field(default_factory=dict)
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
-    rounds: dict[str, list[Measured]] = field(default_factory=dict)
+    sides: dict[str, dict[str, str]]
+    rows: dict[str, Row] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
 
-    def begin(self, name: str, settings: dict[str, Any]) -> None:
-        """Open a row of the report."""
-        self.rows[name] = settings
-        self.rounds[name] = []
+    @staticmethod
+    def load(path: Path) -> Record:
+        """
+        Read a file back.
+
+        Raises:
+            MeasureError: there is none, or it is not ours.
+        """
+        try:
+            stored = json.loads(path.read_text())
+            if stored["format"] != FORMAT:
+                raise MeasureError(f"{path} has another format; measure again")
+            rows = {name: _load_row(row) for name, row in stored["rows"].items()}
+            return Record(
+                path, stored["head"], stored["sides"], rows, stored["problems"]
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MeasureError(f"{path} holds no results: {error!r}") from error
+
+    def begin(
+        self, name: str, settings: dict[str, Any], measures: tuple[Measure, ...]
+    ) -> None:
+        """Open a row, in place of an unfinished one."""
+        self.rows[name] = Row(settings, measures)
+        self.problems.pop(name, None)
 
     def add(self, name: str, measured: Measured) -> None:
         """Take a round in, and write everything down so that it survives us."""
-        self.rounds[name].append(measured)
+        self.rows[name].rounds.append(measured)
         self.write()
 
-    @property
-    def failed(self) -> int:
-        """How many rounds went wrong."""
-        rounds = [one for rounds in self.rounds.values() for one in rounds]
-        return sum(bool(one.errors) for one in rounds)
+    def finish(self, name: str) -> None:
+        self.rows[name].complete = True
+        self.write()
 
-    def complete(self) -> Iterator[tuple[str, Summary, Summary]]:
-        """Yield the rows in which both sides have at least one round."""
-        for name, rounds in self.rounds.items():
-            if {one.side for one in rounds} == set(SIDES):
-                yield name, Summary.of(rounds, "ours"), Summary.of(rounds, "peer")
+    def is_complete(self, name: str) -> bool:
+        return name in self.rows and self.rows[name].complete
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.sides)
+
+    @property
+    def failed(self) -> list[tuple[str, Measured]]:
+        """The rounds that went wrong, with the names of their rows."""
+        return [
+            (name, one)
+            for name, row in self.rows.items()
+            for one in row.rounds
+            if one.errors
+        ]
+
+    def verdicts(self) -> Iterator[tuple[str, Measure, Verdict]]:
+        for name, row in self.rows.items():
+            for measure in row.measures:
+                verdict = row.verdict(measure, self.names)
+                if verdict:
+                    yield name, measure, verdict
+
+    @property
+    def missed(self) -> list[str]:
+        """Names of the rows that do not reach a goal."""
+        marks = [name for name, _, v in self.verdicts() if v.mark == goals.MISSED]
+        return list(dict.fromkeys(marks))
 
     def write(self) -> None:
         """Replace the file by one that holds all rounds so far."""
-        summaries = {
-            name: {
-                "ours": asdict(ours),
-                "peer": asdict(peer),
-                "ratio": ratio(ours, peer),
-            }
-            for name, ours, peer in self.complete()
-        }
-        document = self.head | {
-            "versions": self.versions,
-            "scenarios": {
-                name: {
-                    "settings": settings,
-                    "summary": summaries.get(name),
-                    "rounds": [asdict(one) for one in self.rounds[name]],
-                }
-                for name, settings in self.rows.items()
-            },
+        document = {
+            "format": FORMAT,
+            "head": self.head,
+            "sides": self.sides,
+            "problems": self.problems,
+            "rows": {name: self._stored(row) for name, row in self.rows.items()},
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_suffix(".new")
+        fresh = self.path.with_name(f"{self.path.name}.new")
         fresh.write_text(json.dumps(_finite(document), indent=1) + "\n")
         fresh.replace(self.path)
 
-    def table(self) -> str:
-        """Return the comparison, one line for each scenario."""
-        lines = [
-            "CPU microseconds a message, request (rr) or connect"
-            " (memory: resident bytes a connection): median (min-max)",
-            f"{'scenario':17}{'ours':>27}{'peer':>27}{'ratio':>7}"
-            f"{'ours /s':>11}{'peer /s':>11}{'load CPU':>10}",
-        ]
-        for name, ours, peer in self.complete():
-            lines.append(
-                f"{name:17}{_spread(ours):>27}{_spread(peer):>27}"
-                f"{ratio(ours, peer):>7.3f}{ours.rate:>11,.0f}{peer.rate:>11,.0f}"
-                f"{max(ours.load_share, peer.load_share):>10.0%}"
-                f"{''.join(self._notes(name, ours, peer))}"
-            )
-        return "\n".join(lines)
+    def _stored(self, row: Row) -> dict[str, Any]:
+        return {
+            "complete": row.complete,
+            "settings": row.settings,
+            "measures": [asdict(measure) for measure in row.measures],
+            "summary": [self._summary(row, m) for m in row.measures],
+            "rounds": [asdict(one) for one in row.rounds],
+        }
 
-    def _notes(self, name: str, ours: Summary, peer: Summary) -> Iterator[str]:
-        for side, summary in zip(SIDES, (ours, peer), strict=True):
-            if summary.failed:
-                yield f"  {summary.failed} FAILED ({side})"
-            if summary.load_share > BOUND_SHARE:
-                yield f"  generator-bound ({side})"
-        if ours.p99_us or peer.p99_us:
-            yield f"  p50 {ours.p50_us:.0f}/{peer.p50_us:.0f} us"
-            yield f"  p99 {ours.p99_us:.0f}/{peer.p99_us:.0f} us"
-        if self.rows[name].get("inflight"):
-            yield f"  inflight {self.rows[name]['inflight']:,} B"
+    def _summary(self, row: Row, measure: Measure) -> dict[str, Any]:
+        verdict = row.verdict(measure, self.names)
+        found: dict[str, Any] = {"key": measure.key, "unit": measure.unit}
+        found |= asdict(verdict) if verdict else {}
+        for at in row.places():
+            spreads = {s: row.spread(s, measure.key, at) for s in self.names}
+            known = {side: asdict(s) for side, s in spreads.items() if s}
+            found |= {"sides": known} if not at else {f"at {at:g}": known}
+        return found
 
 
-def ratio(ours: Summary, peer: Summary) -> float:
-    """Return ours over peer: below 1, ours is the cheaper one."""
-    return ours.middle / peer.middle if peer.middle else math.nan
-
-
-def _spread(summary: Summary) -> str:
-    digits = 0 if summary.middle >= 100 else 1 if summary.middle >= 10 else 3
-    return (
-        f"{summary.middle:,.{digits}f}"
-        f" ({summary.low:,.{digits}f}-{summary.high:,.{digits}f})"
-    )
+def _load_row(stored: dict[str, Any]) -> Row:
+    measures = tuple(Measure.load(one) for one in stored["measures"])
+    rounds = [
+        Measured(**one | {"errors": tuple(one["errors"])}) for one in stored["rounds"]
+    ]
+    return Row(stored["settings"], measures, rounds, stored["complete"])
 
 
 def _finite(value: Any) -> Any:
