@@ -22,10 +22,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from perf.machine import COMMAND
+from perf.memory import KIB
 from perf.micro.callgrind import Counted, annotated, output, tool, under_callgrind
 from perf.processes import PERF, MeasureError, Server, build_load, run_load, serving
-from perf.run import OURS
-from perf.scenarios import KIB, MILLION, SCENARIOS, THOUSAND, Scenario
+from perf.scenarios import MILLION, SPEEDS, THOUSAND
+from perf.speed import Speed
 
 SERVER_CPU, LOAD_CPU = 0, 1
 SAMPLES_PER_SECOND = 1999  # beside the beat of timers
@@ -121,7 +123,7 @@ def _cost_rows(each: dict[str, float], mean: float, lines: int) -> Iterator[str]
         yield f"{value:9.1f} {value / mean:7.2%}  {name}"
 
 
-def drive(server: Server, scenario: Scenario, messages: int) -> dict[str, Any]:
+def drive(server: Server, scenario: Speed, messages: int) -> dict[str, Any]:
     """
     Run the generator once and return its line.
 
@@ -165,7 +167,7 @@ def recording(pid: int, path: Path) -> Iterator[None]:
         process.communicate()
 
 
-def sample(scenario: Scenario, command: str, options: argparse.Namespace) -> str:
+def sample(scenario: Speed, command: str, options: argparse.Namespace) -> str:
     """Return the flat profile, and leave the stacks in a file."""
     tool("perf", "linux-perf")
     with (
@@ -188,7 +190,7 @@ def sample(scenario: Scenario, command: str, options: argparse.Namespace) -> str
     return f"{head}\n{flat(stacks, options.lines)}\nstacks: {target}"
 
 
-def counted_messages(scenario: Scenario) -> int:
+def counted_messages(scenario: Speed) -> int:
     """Return how many messages each publisher sends in the shorter load."""
     if scenario.storm:
         return COUNTED_CONNECTS
@@ -200,7 +202,7 @@ def counted_messages(scenario: Scenario) -> int:
     return max(10, wanted // (fan_out * scenario.publishers))
 
 
-def count(scenario: Scenario, command: str, options: argparse.Namespace) -> str:
+def count(scenario: Speed, command: str, options: argparse.Namespace) -> str:
     """Return instructions a message and the functions with most of them."""
     messages = counted_messages(scenario)
     with tempfile.TemporaryDirectory() as folder:
@@ -220,7 +222,7 @@ def count(scenario: Scenario, command: str, options: argparse.Namespace) -> str:
     return f"{scenario.name}: {counted_table(pairs, options.lines)}"
 
 
-def drive_and_dump(server: Server, scenario: Scenario, messages: int) -> dict[str, Any]:
+def drive_and_dump(server: Server, scenario: Speed, messages: int) -> dict[str, Any]:
     """Run one load; its instructions become the next dump."""
     raw = drive(server, scenario, messages)
     await_idle(server.pid)
@@ -244,7 +246,7 @@ def _cpu_ticks(pid: int) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m perf.profile", description=__doc__)
-    parser.add_argument("scenario", choices=[one.name for one in SCENARIOS])
+    parser.add_argument("scenario", choices=[one.name for one in SPEEDS])
     parser.add_argument(
         "--callgrind", action="store_true", help="count instructions, not time"
     )
@@ -260,8 +262,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     # The server is ended by its context manager, so a signal must unwind.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    scenario = next(one for one in SCENARIOS if one.name == options.scenario)
-    command = options.ours or f"{OURS} --threads {options.threads}"
+    scenario = next(one for one in SPEEDS if one.name == options.scenario)
+    command = options.ours or COMMAND.replace("{threads}", str(options.threads))
     try:
         build_load()
         print((count if options.callgrind else sample)(scenario, command, options))

@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from perf.machine import describe_machine, describe_revision
 from perf.micro.callgrind import output, total, under_callgrind
 from perf.processes import PERF, ROOT, MeasureError
-from perf.run import describe_machine, describe_revision
 
 HERE = Path(__file__).resolve().parent
 CSRC = ROOT / "csrc"

@@ -18,7 +18,8 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 from perf import processes, profile
 from perf.micro import callgrind
 from perf.micro import run as micro
-from perf.scenarios import SCENARIOS, Scenario
+from perf.scenarios import SPEEDS
+from perf.speed import Speed
 
 HEADER = Path("/usr/include/valgrind/callgrind.h")
 SUBJECTS = {"parse", "scan", "hash", "cache", "index,", "remove", "encode", "append"}
@@ -78,8 +79,8 @@ def needs_two_cpus() -> None:
         pytest.skip("server and generator want CPU 0 and CPU 1")
 
 
-def scenario_of(name: str) -> Scenario:
-    return next(one for one in SCENARIOS if one.name == name)
+def scenario_of(name: str) -> Speed:
+    return next(one for one in SPEEDS if one.name == name)
 
 
 def test_micro_measures_everything(program: Path, tmp_path: Path) -> None:
