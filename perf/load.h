@@ -38,9 +38,7 @@ enum {
     RANGES_MAX = 8,          /* entries of --size */
     BLOCK_SIZE = 128 * 1024, /* a publisher writes about this much at once */
     READ_SIZE = 256 * 1024,
-    LARGE_RECORD = 16 * 1024, /* speed: of such records only the two ends are read, */
-    END_SIZE = 512,           /* this much at once, and the middle is skipped */
-    EVENTS_MAX = 1024,        /* taken from epoll at once */
+    EVENTS_MAX = 1024, /* taken from epoll at once */
     /* What epoll reports of a stream that ends: read it to the end. */
     EVENTS_ENDING = EPOLLRDHUP | EPOLLHUP | EPOLLERR,
     STALL_SECONDS = 10,    /* a run in which nothing moves for so long has failed */
@@ -233,9 +231,8 @@ bool link_write(struct run *run, struct link *link);
 void link_ping(struct run *run, struct link *link);
 /* Answer the PINGs that came, unless something is left to write. */
 void link_pay_pongs(struct run *run, struct link *link);
-/* Read what is there, at most so much; without a buffer it is thrown away. 0 = there
- * is nothing, or the run failed. */
-size_t link_read(struct run *run, struct link *link, char *buffer, size_t size);
+/* Read what is there, at most a buffer full. 0 = nothing is, or the run failed. */
+size_t link_read(struct run *run, struct link *link, char *buffer);
 /* Consume run->buffer, which holds nothing but lines. */
 bool link_take_lines(struct run *run, struct link *link, size_t size);
 /* Consume one control line, or the part of it that is here. 0 = the run failed. */
@@ -243,9 +240,6 @@ size_t link_take_line(struct run *run, struct link *link, const char *data,
                       size_t size);
 /* "publisher 3", "subscriber 0"; the text is valid until the next call. */
 const char *link_name(const struct link *link);
-
-/* How many bytes of the payload that is arriving need not be looked at. */
-size_t speed_skippable(const struct run *run, const struct subscriber *subscriber);
 
 /* What the two modes of verification offer: memory and templates for a run, the next
  * records of a publisher (at most max_count of them; returns their number) and what

@@ -129,9 +129,9 @@ void link_pay_pongs(struct run *run, struct link *link)
         write_line(run, link, "PONG\r\n");
 }
 
-size_t link_read(struct run *run, struct link *link, char *buffer, size_t size)
+size_t link_read(struct run *run, struct link *link, char *buffer)
 {
-    ssize_t got = recv(link->fd, buffer, size, buffer ? 0 : MSG_TRUNC);
+    ssize_t got = recv(link->fd, buffer, READ_SIZE, 0);
 
     if (run->has_latencies)
         run->now_ns = now_ns();

@@ -180,7 +180,7 @@ static void hear(struct run *run, struct link *link, uint32_t events)
         return;
     }
     while (!is_dry && !run->failure_count) {
-        size_t got = link_read(run, link, run->buffer, READ_SIZE);
+        size_t got = link_read(run, link, run->buffer);
 
         read_replies(run, requester, got);
         is_dry = !got || (got < READ_SIZE && !(events & EVENTS_ENDING));

@@ -90,8 +90,7 @@ void responder_hear(struct run *run, struct link *link, uint32_t events)
     bool is_dry = false;
 
     while (!run->failure_count && link_write(run, link) && !is_dry) {
-        size_t got =
-            link_read(run, link, responder.held + responder.held_size, READ_SIZE);
+        size_t got = link_read(run, link, responder.held + responder.held_size);
 
         is_dry = !got || (got < READ_SIZE && !(events & EVENTS_ENDING));
         responder.held_size += got;

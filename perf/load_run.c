@@ -70,33 +70,16 @@ static void consume(struct run *run, struct link *link, size_t size)
     }
 }
 
-/* Read once. False: there was less than we would have taken. */
-static bool read_some(struct run *run, struct link *link)
-{
-    struct subscriber *subscriber = (struct subscriber *)link;
-    bool has_large = link->kind == LINK_SUBSCRIBER && run->msg_record >= LARGE_RECORD;
-    size_t skippable = has_large ? speed_skippable(run, subscriber) : 0;
-    size_t wanted = has_large ? END_SIZE : READ_SIZE;
-    size_t got;
-
-    if (skippable > END_SIZE) {
-        wanted = skippable;
-        got = link_read(run, link, NULL, wanted);
-        subscriber->offset += got;
-    } else {
-        got = link_read(run, link, run->buffer, wanted);
-        consume(run, link, got);
-    }
-    return got == wanted;
-}
-
 static void hear(struct run *run, struct link *link, uint32_t events)
 {
-    bool is_ending = events & EVENTS_ENDING;
     bool is_dry = !(events & ~(uint32_t)EPOLLOUT);
 
-    while (!is_dry && !run->failure_count)
-        is_dry = !read_some(run, link) && !is_ending;
+    while (!is_dry && !run->failure_count) {
+        size_t got = link_read(run, link, run->buffer);
+
+        consume(run, link, got);
+        is_dry = !got || (got < READ_SIZE && !(events & EVENTS_ENDING));
+    }
     if (link->kind == LINK_SUBSCRIBER && link_write(run, link))
         link_pay_pongs(run, link);
 }

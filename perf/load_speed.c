@@ -6,9 +6,6 @@
  * compared; of the first whole one in a read, and of every record that a read cuts,
  * the varying digits too.
  *
- * The middle of a large payload is not even fetched from the kernel: a copy that nobody
- * looks at would take memory bandwidth and cache from the server that is measured.
- *
  * With a rate, a payload begins with the number of its message in the run (8 bytes, in
  * the byte order of this machine), which says when it was due.
  */
@@ -211,16 +208,6 @@ static size_t hop(struct run *run, struct subscriber *subscriber, const char *da
         at += record;
     }
     return at;
-}
-
-size_t speed_skippable(const struct run *run, const struct subscriber *subscriber)
-{
-    size_t end = run->msg_record - 2;
-
-    if (subscriber->offset < run->msg_head + sizeof(subscriber->stamp) ||
-        subscriber->offset > end)
-        return 0;
-    return end - subscriber->offset;
 }
 
 static size_t take(struct run *run, struct subscriber *subscriber, const char *data,
