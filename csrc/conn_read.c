@@ -391,6 +391,7 @@ bool nd_conn_read(struct nd_conn *conn)
         return false;
     }
     size_t got = rc > 0 ? (size_t)rc : 0;
+    conn->owner->read_bytes += got;
     if (conn->is_direct) {
         take_direct(conn, got);
     } else {

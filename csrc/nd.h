@@ -45,7 +45,7 @@ enum {
     ND_REACTORS_MAX = 64, /* count */
 
     /* Reading, bytes. The sizes of reads and chunks: ARCHITECTURE.md, "Measured". */
-    ND_READ_SIZE = 256 * ND_KIB,        /* asked of one read */
+    ND_READ_SIZE = 512 * ND_KIB,        /* asked of one read */
     ND_STRANGER_READ = 4 * ND_KIB + 2,  /* the same before OPEN */
     ND_DIRECT_MIN = 8 * ND_KIB,         /* operations from here up are read in place */
     ND_LINE_CEILING = 256 * ND_KIB,     /* what a control line may be set to */
@@ -75,6 +75,7 @@ enum {
     ND_WARM_MAX = 16,             /* subjects that are looked at ahead of time */
     ND_MATCH_SLICE = 1000,        /* subscriptions copied under one read lock */
 
+    ND_SPIN_BYTES = 16 * ND_KIB, /* read in a turn: from here up nobody spins */
     ND_SPIN_US = 50,         /* of looking for work before sleep */
     ND_SPIN_SOON_US = 100,   /* a sleep shorter than that might as well be spun */
     ND_ACCEPT_PAUSE_MS = 20, /* before a listener without descriptors is tried again */

@@ -472,7 +472,8 @@ static void wait_for_events(struct nd_reactor *reactor, int64_t timeout_ms,
                             uint64_t fixed_now_ms)
 {
     int count = 0;
-    if (timeout_ms != 0 && nd_spin_is_due(&reactor->spin)) {
+    if (timeout_ms != 0 && reactor->read_bytes < ND_SPIN_BYTES &&
+        nd_spin_is_due(&reactor->spin)) {
         count = spin(reactor);
     }
     if (count == 0) {
@@ -490,6 +491,7 @@ int64_t nd_reactor_turn(struct nd_reactor *reactor, int64_t timeout_ms,
                         uint64_t fixed_now_ms)
 {
     wait_for_events(reactor, timeout_ms, fixed_now_ms);
+    reactor->read_bytes = 0;
     nd_reactor_collect(reactor);
     bool is_stopping = atomic_load(&reactor->engine->is_stopping);
     if (!is_stopping) {

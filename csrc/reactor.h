@@ -110,6 +110,7 @@ struct nd_reactor {
     struct nd_timer accept_pause; /* running: listeners are not watched */
 
     struct nd_spin spin;
+    uint64_t read_bytes; /* in this turn, from all connections */
     struct nd_poll *poll;
     enum nd_source bell_source; /* what the poller knows the bell by */
     struct nd_poll_event events[ND_POLL_BATCH];
