@@ -220,7 +220,7 @@ static int send_mail(struct nd_reactor *reactor, const struct nd_burst *burst,
         nd_copy(at, item->rest, item->len);
         at += item->len;
     }
-    if (outbox->last->weight > reactor->engine->inbox_high / 4) {
+    if (outbox->weight > reactor->engine->inbox_high / 4) {
         nd_reactor_post(reactor); /* so that its owner, and the brake, know of it */
     }
     return ND_OK;

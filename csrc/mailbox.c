@@ -139,19 +139,16 @@ void *nd_outbox_push(struct nd_outbox *outbox, uint32_t kind, size_t size)
     parcel->kind = kind;
     page->used += (uint32_t)size;
     page->weight += size;
+    outbox->weight += size;
     return parcel;
 }
 
 void nd_outbox_post(struct nd_outbox *outbox, struct nd_inbox *inbox)
 {
-    uint64_t weight = 0;
-    for (struct nd_page *page = outbox->first; page != NULL; page = page->next) {
-        weight += page->weight;
-    }
     if (outbox->first == NULL) {
         return;
     }
-    atomic_fetch_add_explicit(&inbox->weight, weight, memory_order_relaxed);
+    atomic_fetch_add_explicit(&inbox->weight, outbox->weight, memory_order_relaxed);
     nd_mutex_lock(&inbox->mutex);
     *(inbox->last != NULL ? &inbox->last->next : &inbox->first) = outbox->first;
     inbox->last = outbox->last;
@@ -163,6 +160,7 @@ void nd_outbox_post(struct nd_outbox *outbox, struct nd_inbox *inbox)
         nd_bell_ring(&inbox->bell);
     }
     outbox->first = outbox->last = NULL;
+    outbox->weight = 0;
 }
 
 struct nd_page *nd_inbox_take(struct nd_inbox *inbox)

@@ -46,6 +46,7 @@ struct nd_page {
 
 struct nd_outbox {
     struct nd_page *first, *last;
+    uint64_t weight;           /* bytes since the last post, as of pages */
     struct nd_page_pool *pool; /* of its sender; NULL = all pages from the heap */
 };
 
@@ -69,6 +70,7 @@ void *nd_outbox_push(struct nd_outbox *outbox, uint32_t kind, size_t size);
 static inline void nd_outbox_weigh(struct nd_outbox *outbox, uint64_t bytes)
 {
     outbox->last->weight += bytes;
+    outbox->weight += bytes;
 }
 
 void nd_page_pool_fini(struct nd_page_pool *pool); /* no page is out any more */

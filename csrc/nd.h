@@ -76,8 +76,8 @@ enum {
     ND_MATCH_SLICE = 1000,        /* subscriptions copied under one read lock */
 
     ND_SPIN_BYTES = 16 * ND_KIB, /* read in a turn: from here up nobody spins */
-    ND_SPIN_US = 50,         /* of looking for work before sleep */
-    ND_SPIN_SOON_US = 100,   /* a sleep shorter than that might as well be spun */
+    ND_SPIN_US = 50,             /* of looking for work before sleep */
+    ND_SPIN_SOON_US = 100,       /* a sleep shorter than that might as well be spun */
     ND_ACCEPT_PAUSE_MS = 20, /* before a listener without descriptors is tried again */
     ND_ADMIT_MS = 10000,     /* for Python to answer a CONNECT, bcrypt and all */
     ND_LINGER_MS = 250,      /* for the peer to read our -ERR and go */

@@ -106,6 +106,8 @@ struct nd_page {
 };
 struct nd_outbox {
     struct nd_page *first, *last;
+    uint64_t weight;
+    ...;
 };
 struct nd_bell {
     int read_fd, write_fd;

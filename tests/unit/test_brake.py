@@ -96,6 +96,32 @@ def test_the_stalled_costs_speed_until_it_is_cut(
         rig.check()
 
 
+@pytest.mark.parametrize("size", [100, SIZE])
+def test_many_publishers_of_one_turn(internals: Internals, size: int) -> None:
+    """What they send in a single turn weighs far more than the subscriber may owe."""
+    count, each = 40, 450 * 1024 // size
+    line = b"PUB a %d\r\n" % size + b"x" * size + b"\r\n"
+    message = len(line) + len(b" 1")
+    with Rig(internals, reactors=2) as rig:
+        reader = subscribe(rig, snd=64 * 1024)
+        crowd = [rig.client() for _ in range(2 * count)]
+        others = [peer for peer in crowd if peer.cid % 2 != reader.cid % 2]
+        for peer in others:
+            peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MIB)
+            peer.send(line * each)
+        heard = 0
+        for _ in range(20_000):
+            rig.now += 1
+            for index in range(2):
+                rig.turn(index)
+            heard += len(reader.read())
+            if heard == len(others) * each * message:
+                break
+        assert rig.look(reader) is not None
+        assert heard == len(others) * each * message
+        rig.check()
+
+
 @pytest.mark.parametrize("publishers", [1, 8])
 @pytest.mark.parametrize("reactors", [1, 2])
 def test_who_reads_slowly_loses_nothing(
