@@ -72,6 +72,47 @@ static struct nd_gate *find_shut_group(const struct nd_conn *from,
     return NULL;
 }
 
+static struct nd_gate *find_heavy_inbox(const struct nd_reactor *reactor,
+                                        const struct nd_match *match)
+{
+    struct nd_engine *engine = reactor->engine;
+    for (uint32_t to = 0; to < engine->options.reactors; to++) {
+        struct nd_gate *gate = engine->reactors[to]->inbox.gate;
+        bool is_reached = match->starts[to] < match->starts[to + 1] ||
+                          (match->group_count > 0 && to != reactor->index);
+        if (is_reached && is_heavy(gate)) {
+            return gate;
+        }
+    }
+    return NULL;
+}
+
+static bool has_heavy(struct nd_sub *const *subs, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_heavy(subs[i]->gate)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool nd_brake_is_calm(const struct nd_reactor *reactor, const struct nd_match *match)
+{
+    if (nd_likely(atomic_load_explicit(&reactor->engine->heavy_count,
+                                       memory_order_relaxed) == 0)) {
+        return true;
+    }
+    for (uint32_t i = 0; i < match->group_count; i++) {
+        const struct nd_group *group = &match->groups[i];
+        if (has_heavy(match->members + group->first, group->count)) {
+            return false;
+        }
+    }
+    return !has_heavy(match->plain, match->plain_count) &&
+           find_heavy_inbox(reactor, match) == NULL;
+}
+
 static bool pass_gates(struct nd_reactor *reactor, struct nd_conn *from,
                        const struct nd_match *match, uint64_t bytes)
 {
@@ -94,17 +135,11 @@ static bool pass_gates(struct nd_reactor *reactor, struct nd_conn *from,
 static bool pass_inboxes(struct nd_reactor *reactor, struct nd_conn *from,
                          const struct nd_match *match, uint64_t bytes)
 {
-    struct nd_engine *engine = reactor->engine;
-    for (uint32_t to = 0; to < engine->options.reactors; to++) {
-        struct nd_gate *gate = engine->reactors[to]->inbox.gate;
-        bool is_reached = match->starts[to] < match->starts[to + 1] ||
-                          (match->group_count > 0 && to != reactor->index);
-        if (is_reached && is_heavy(gate)) {
-            halt(reactor, from, gate, bytes);
-            return false;
-        }
+    struct nd_gate *gate = find_heavy_inbox(reactor, match);
+    if (gate != NULL) {
+        halt(reactor, from, gate, bytes);
     }
-    return true;
+    return gate == NULL;
 }
 
 bool nd_brake_pass(struct nd_reactor *reactor, struct nd_conn *from,

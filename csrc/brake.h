@@ -34,6 +34,10 @@ struct nd_reactor;
 bool nd_brake_pass(struct nd_reactor *reactor, struct nd_conn *from,
                    const struct nd_match *match, uint64_t bytes);
 
+/* Is nobody that *match* reaches heavy, so that many messages may go there without a
+ * look at each? As cheap. */
+bool nd_brake_is_calm(const struct nd_reactor *reactor, const struct nd_match *match);
+
 /* For the picks of a queue group, which prefer members that have credit and charge the
  * one they took. *from* may be NULL: mail was charged where it came from. */
 bool nd_brake_is_open(const struct nd_conn *from, const struct nd_gate *gate);

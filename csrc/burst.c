@@ -1,5 +1,6 @@
 #include "burst.h"
 
+#include "brake.h"
 #include "copy.h"
 #include "deliver_own.h"
 #include "reactor.h"
@@ -182,7 +183,8 @@ static uint32_t serve_slice(struct nd_reactor *reactor, const struct nd_burst *b
 
 /* ---- to other reactors ---- */
 
-struct mail_size {
+struct mail_item {
+    uint32_t at; /* of the rest, in the bytes of the parcel */
     uint32_t len, size;
 };
 
@@ -193,15 +195,48 @@ struct mail_burst {
     uint64_t body_bytes;
     uint32_t count, bytes;
     bool is_echoed;
-    struct mail_size sizes[]; /* of each message; then their bytes */
+    struct mail_item items[]; /* then their bytes */
 };
+
+/* All of them as they lie in the input, if not much lies between them: one copy instead
+ * of many. */
+static bool is_dense(const struct nd_burst *burst, size_t *span)
+{
+    const struct nd_burst_item *last = &burst->items[burst->count - 1];
+    *span = (size_t)(last->rest + last->len - burst->items[0].rest);
+    return *span <= 2 * burst->bytes;
+}
+
+static void fill_mail(struct mail_burst *mail, const struct nd_burst *burst, bool dense,
+                      size_t span)
+{
+    uint8_t *bytes = (uint8_t *)(mail->items + burst->count);
+    const uint8_t *first = burst->items[0].rest;
+    uint32_t at = 0;
+    if (dense) {
+        memcpy(bytes, first, span);
+    }
+    for (uint32_t i = 0; i < burst->count; i++) {
+        const struct nd_burst_item *item = &burst->items[i];
+        if (dense) {
+            at = (uint32_t)(item->rest - first);
+        } else {
+            nd_copy(bytes + at, item->rest, item->len);
+        }
+        mail->items[i] = (struct mail_item){at, item->len, item->size};
+        at += item->len;
+    }
+}
 
 static int send_mail(struct nd_reactor *reactor, const struct nd_burst *burst,
                      uint32_t to)
 {
     struct nd_outbox *outbox = &reactor->outboxes[to];
     struct mail_burst *mail;
-    size_t size = sizeof(*mail) + burst->count * sizeof(*mail->sizes) + burst->bytes;
+    size_t span;
+    bool dense = is_dense(burst, &span);
+    size_t size = sizeof(*mail) + burst->count * sizeof(*mail->items) +
+                  (dense ? span : burst->bytes);
     mail = nd_outbox_push(outbox, ND_MAIL_BURST, size);
     if (mail == NULL) {
         return ND_ENOMEM;
@@ -213,14 +248,8 @@ static int send_mail(struct nd_reactor *reactor, const struct nd_burst *burst,
     mail->count = burst->count;
     mail->bytes = (uint32_t)burst->bytes;
     mail->is_echoed = burst->is_echoed;
-    uint8_t *at = (uint8_t *)(mail->sizes + burst->count);
-    for (uint32_t i = 0; i < burst->count; i++) {
-        const struct nd_burst_item *item = &burst->items[i];
-        mail->sizes[i] = (struct mail_size){item->len, item->size};
-        nd_copy(at, item->rest, item->len);
-        at += item->len;
-    }
-    if (outbox->weight > reactor->engine->inbox_high / 4) {
+    fill_mail(mail, burst, dense, span);
+    if (outbox->weight > reactor->engine->outbox_high) {
         nd_reactor_post(reactor); /* so that its owner, and the brake, know of it */
     }
     return ND_OK;
@@ -260,11 +289,11 @@ void nd_burst_mail(struct nd_reactor *reactor, struct nd_parcel *parcel)
     burst.count = mail->count;
     burst.bytes = mail->bytes;
     burst.body_bytes = mail->body_bytes;
-    const uint8_t *at = (const uint8_t *)(mail->sizes + mail->count);
+    const uint8_t *bytes = (const uint8_t *)(mail->items + mail->count);
     for (uint32_t i = 0; i < mail->count; i++) {
-        const struct mail_size *is = &mail->sizes[i];
-        burst.items[i] = (struct nd_burst_item){at, is->len, is->size};
-        at += is->len;
+        const struct mail_item *item = &mail->items[i];
+        burst.items[i] =
+            (struct nd_burst_item){bytes + item->at, item->len, item->size};
     }
     serve_slice(reactor, &burst);
     nd_burst_dispose(parcel);
@@ -287,12 +316,9 @@ bool nd_burst_begin(struct nd_burst *burst, struct nd_conn *from,
     struct nd_reactor *reactor = from->owner;
     int rc;
     assert(!nd_burst_is_open(burst));
-    if (nd_unlikely(atomic_load_explicit(&reactor->engine->heavy_count,
-                                         memory_order_relaxed) != 0)) {
-        return false;
-    }
     struct nd_match *match = nd_cache_find(reactor->cache, subject, &rc);
-    if (nd_unlikely(rc != ND_OK)) {
+    if (nd_unlikely(rc != ND_OK) ||
+        (match != NULL && nd_unlikely(!nd_brake_is_calm(reactor, match)))) {
         return false;
     }
     burst->from = from;

@@ -175,7 +175,7 @@ static int send_mail(struct nd_delivery *d, uint32_t to, struct nd_match *match,
     } else {
         memcpy(mail->bytes + msg->line.len, msg->body.ptr, msg->body.len);
     }
-    if (nd_unlikely(outbox->weight > d->reactor->engine->inbox_high / 4)) {
+    if (nd_unlikely(outbox->weight > d->reactor->engine->outbox_high)) {
         nd_reactor_post(d->reactor); /* so that its owner, and the brake, know of it */
     }
     return ND_OK;

@@ -23,6 +23,7 @@ struct nd_engine {
     uint64_t high_water;  /* bytes owed by a blocked connection: it is heavy */
     uint64_t early_mark;  /* bytes owed by anyone: looked at before the turn ends */
     uint64_t inbox_high;  /* bytes of mail not collected: the inbox is heavy */
+    uint64_t outbox_high; /* bytes of mail not posted: it is posted at once */
     struct nd_hash_key key;
     int pid;       /* of the process that made it; a fork may not use it */
     uint8_t *info; /* INFO line up to the client's own fields */

@@ -3,10 +3,9 @@
 #include <stdlib.h>
 
 enum {
-    FIRST_PAGE = 2 * ND_KIB, /* bytes */
-    NEXT_PAGE =
-        80 * ND_KIB, /* the same, of those that are used again: any burst fits */
-    POOL_PAGES = 16  /* kept for a time without mail */
+    FIRST_PAGE = 2 * ND_KIB,  /* bytes */
+    NEXT_PAGE = 144 * ND_KIB, /* of those that are used again: any burst fits */
+    POOL_PAGES = 16           /* kept for a time without mail */
 };
 
 int nd_inbox_init(struct nd_inbox *inbox)
