@@ -104,10 +104,15 @@ struct nd_page {
     uint64_t weight;
     ...;
 };
+struct nd_page_pool {
+    uint32_t count;
+    ...;
+};
+void nd_page_pool_fini(struct nd_page_pool *pool);
 struct nd_outbox {
     struct nd_page *first, *last;
     uint64_t weight;
-    ...;
+    struct nd_page_pool *pool;
 };
 struct nd_bell {
     int read_fd, write_fd;

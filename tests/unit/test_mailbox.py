@@ -110,7 +110,7 @@ def test_parcels_arrive_as_they_were_sent(
 
 def test_a_big_parcel_has_a_page_of_its_own(box: Box) -> None:
     box.push(1, b"small")
-    box.push(2, bytes(100_000))
+    box.push(2, bytes(200_000))
     assert box.outbox.first.next == box.outbox.last
     assert box.outbox.last.used == box.outbox.last.cap
     assert box.outbox.first.used < 64
@@ -127,6 +127,59 @@ def test_no_memory_leaves_what_was_pushed(box: Box) -> None:
     box.push(3, b"more")
     box.post()
     assert box.take() == [(1, b"small"), (3, b"more")]
+
+
+@pytest.fixture
+def pool(box: Box) -> Iterator[Any]:
+    made = box.ffi.new("struct nd_page_pool *")
+    box.outbox.pool = made
+    yield made
+    box.take()
+    box.lib.nd_page_pool_fini(made)
+
+
+def test_pages_are_used_again(box: Box, pool: Any) -> None:
+    data = bytes(50_000)
+    calls = []
+    for _ in range(5):
+        box.lib.nd_test_alloc_fail(0, False)  # counts from here
+        for number in range(4):
+            box.push(number, data)
+        box.post()
+        assert box.take() == [(number, data) for number in range(4)]
+        calls.append(box.lib.nd_test_alloc_calls())
+    assert calls[0] > 0
+    assert calls[1:] == [0, 0, 0, 0]
+
+
+def test_pages_that_are_kept_are_few(box: Box, pool: Any) -> None:
+    live = box.lib.nd_test_alloc_live()
+    for _ in range(3):
+        for number in range(100):
+            box.push(number, bytes(100_000))
+        box.post()
+        assert len(box.take()) == 100
+    box.push(0, bytes(100_000))  # takes back what has been returned
+    assert pool.count <= 16
+    assert box.lib.nd_test_alloc_live() - live <= 17
+
+
+def test_pages_come_back_from_other_threads(box: Box, pool: Any) -> None:
+    rounds, got = 300, 0
+
+    def collect() -> None:
+        nonlocal got
+        while got < rounds * 3:
+            got += len(box.take())
+
+    reader = threading.Thread(target=collect)
+    reader.start()
+    for _ in range(rounds):
+        for number in range(3):
+            box.push(number, bytes(60_000))
+        box.post()
+    reader.join()
+    assert got == rounds * 3
 
 
 def test_nothing_to_post_is_no_mail(box: Box) -> None:
