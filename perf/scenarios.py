@@ -22,6 +22,11 @@ PAIRS = Speed(
     subscribers=8,
     pairs=True,
 )
+# Ids are dealt to reactors in turn: of two, each pair above has one to itself, and here
+# every message crosses. Of requests and replies half do.
+CROSSING = Speed(
+    *("7:7-128", 128, 600 * THOUSAND), publishers=7, subscribers=7, pairs=True
+)
 REQUESTS = Speed("rr-32", 16, 3 * THOUSAND, 2.0, 2.6, requesters=32)
 
 # All whose CPU is compared with the reference.
@@ -86,6 +91,6 @@ def scenarios(cpus: int) -> tuple[Scenario, ...]:
         *SPEEDS,
         RequestRate("rr-rate", Goal(Kind.TIMES, 2.0)),
         Churn("churn", LOSS, 50 * THOUSAND),
-        Threads("threads", (PAIRS, REQUESTS), cpus),
+        Threads("threads", (PAIRS, CROSSING, REQUESTS), cpus),
         *WEIGHTS,
     )

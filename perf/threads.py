@@ -1,4 +1,4 @@
-"""What more reactors cost, and what they bring, on loads that cross them."""
+"""What more reactors cost, and what they bring, traffic between them included."""
 
 from __future__ import annotations
 

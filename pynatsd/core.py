@@ -89,8 +89,8 @@ class Admit:
     Let the client in, or an INFO pass.
 
     The engine keeps *note*, at most 8 KiB, for the next CONNECT; without one, as for
-    INFO, nothing changes. *is_lasting* says that the answer hangs on the argument alone:
-    the engine may then give it by itself to clients that send the same.
+    INFO, nothing changes. *is_lasting* says that the answer hangs on the argument
+    alone: the engine may then give it by itself to clients that send the same.
     """
 
     options: int = 0  # bits of `enum nd_connect_option`
