@@ -5,7 +5,7 @@
 #include "deliver_own.h"
 #include "reactor.h"
 
-enum { HEAD_SHORT = 32 }; /* bytes of "MSG subject sid" that are copied at one go */
+enum { HEAD_SHORT = 64 }; /* bytes of "MSG subject sid" that are copied at one go */
 
 /* ---- one message of it, as if it came alone ---- */
 

@@ -21,7 +21,7 @@
 #include "engine.h"
 #include "listener.h"
 #include "mailbox.h"
-#include "match.h"
+#include "cache.h"
 #include "mem.h"
 #include "memo.h"
 #include "nd.h"

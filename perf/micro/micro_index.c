@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "match.h"
+#include "cache.h"
 #include "micro.h"
 #include "sublist.h"
 
