@@ -344,6 +344,16 @@ def test_colliding_names_are_quick(index: Index) -> None:
 
 
 def test_threads_under_the_thread_sanitizer(tmp_path: Path) -> None:
-    parts = ["tiers", "hash", "sub", "place", "trie", "match", "subject", "sys_posix"]
+    parts = [
+        "tiers",
+        "hash",
+        "sub",
+        "place",
+        "trie",
+        "match",
+        "cache",
+        "subject",
+        "sys_posix",
+    ]
     parts += [path.stem for path in sanitized.CSRC.glob("sublist*.c")]
     assert sanitized.run("tsan_sublist", parts, "thread", tmp_path).startswith("ok ")

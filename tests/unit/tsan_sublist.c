@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "match.h"
+#include "cache.h"
 #include "sublist.h"
 
 enum {
