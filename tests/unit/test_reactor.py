@@ -248,6 +248,21 @@ def test_many_operations_take_turns_with_others(internals: Internals) -> None:
         assert rig.stats().subscriptions == 0
 
 
+def test_mail_that_nobody_collects_is_freed(internals: Internals) -> None:
+    """Its pages belong to a reactor that is gone before the one that they lie at."""
+    live = internals[1].nd_test_alloc_live()
+    with Rig(internals, reactors=2) as rig:
+        clients = [rig.client() for _ in range(2)]
+        publisher = next(client for client in clients if client.cid % 2 == 0)
+        reader = next(client for client in clients if client.cid % 2 == 1)
+        reader.send(b"SUB a 1\r\n")
+        rig.settle()
+        publisher.send(b"PUB a 100\r\n" + b"x" * 100 + b"\r\n")
+        publisher.send((b"PUB a 100\r\n" + b"x" * 100 + b"\r\n") * 200)
+        rig.turn(0)
+    assert internals[1].nd_test_alloc_live() == live
+
+
 @pytest.fixture
 def rig(internals: Internals) -> Iterator[Rig]:
     with Rig(internals) as made:
