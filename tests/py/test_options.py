@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pynatsd.options import Options, usable_cpus
+from pynatsd.cpus import usable_cpus
+from pynatsd.options import Options
 
 
 def test_defaults() -> None:
