@@ -91,11 +91,14 @@ class Admit:
     The engine keeps *note*, at most 8 KiB, for the next CONNECT; without one, as for
     INFO, nothing changes. *is_lasting* says that the answer hangs on the argument
     alone: the engine may then give it by itself to clients that send the same.
+    *grant* is the number of the right by which it came in: see `Regrant`.
     """
 
     options: int = 0  # bits of `enum nd_connect_option`
     note: bytes | None = None
     is_lasting: bool = False
+    grant: int = 0
+    permits: Any = None  # what it may do, from `Engine.permits`; None: everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,20 @@ class Refuse:
 
     text: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Regrant:
+    """
+    What becomes of the clients that came in by *grant*.
+
+    They get *permits* in place of theirs, or, if *is_revoked*, are closed with
+    `Authorization Violation`, as are those whose answer is still on its way.
+    """
+
+    grant: int
+    permits: Any = None
+    is_revoked: bool = False
 
 
 Event = ConnectEvent | InfoEvent | LogEvent
