@@ -1,175 +1,167 @@
 """
-The log of the command: the original's line format, written by a thread of its own.
+The log of the command: where it goes, how it looks, and a handler nobody waits for.
 
-Only the command attaches this handler; a server in somebody's program logs through
-the standard `pynatsd` logger and leaves the rest to them.
+Only the command attaches it; a server in somebody's program logs through the standard
+`pynatsd` logger and leaves the rest to them.
 """
 
 import logging
 import os
-import re
-import threading
 import time
 import traceback
 
-TRACE = 5  # the level of protocol traces, below DEBUG
+from pynatsd import files, syslog
+from pynatsd.log_format import LINE_MAX, Form, JsonForm, SyslogForm, TextForm
+from pynatsd.log_format import TRACE as TRACE
+from pynatsd.log_writer import Target, Writer
+from pynatsd.options import Options
+from pynatsd.sinks import Descriptor
 
-QUEUE_MAX = 4 * 1024 * 1024  # characters that may wait for the writer
-LINE_MAX = 4096  # characters of one message
+_STDERR = 2
 
-_LABELS = {
-    TRACE: "TRC",
-    logging.DEBUG: "DBG",
-    logging.INFO: "INF",
-    logging.ERROR: "ERR",
-    logging.CRITICAL: "FTL",
-}
-_COLOURS = {"INF": 32, "DBG": 36, "ERR": 31, "FTL": 31, "TRC": 33}
-_UNPRINTABLE = re.compile("[^\x20-\x7e]")
-_DEVICE_DIRECTORIES = ("/dev", "/dev/fd", "/proc/self/fd")
+
+class LogError(Exception):
+    """
+    The log cannot be opened.
+
+    As a string it begins with the date, for it is printed where there is no log yet;
+    *text* is without.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{time.strftime('%Y/%m/%d %H:%M:%S')} {text}")
+        self.text = text
+
+
+def open_handler(options: Options) -> "Handler":
+    """
+    The handler that *options* ask for. A syslog elsewhere may take some seconds.
+
+    Raises:
+        LogError: its target cannot be opened.
+    """
+    return Handler(_open_target(options), options)
 
 
 class Handler(logging.Handler):
     """
-    Writes lines to a descriptor, and never makes the caller wait for it.
+    Hands records to the writer.
 
-    *fd* stays the caller's. When `QUEUE_MAX` is reached, lines are dropped, and
-    their number is logged once there is room.
-
-    Source: gnatsd 0.8.0, logger/log.go.
+    Beyond what may wait, records are dropped before they are formatted, and counted;
+    one with a traceback counts as one line.
     """
 
-    def __init__(self, fd: int, *, logtime: bool = True) -> None:
+    def __init__(self, target: Target, options: Options) -> None:
+        """*options*: what *target* was opened for."""
         super().__init__()
-        self._fd = fd
-        self._format = _Format(logtime=logtime, colours=os.isatty(fd))
-        self._lines: list[str] = []
-        self._waiting = 0  # characters in _lines
-        self._dropped = 0  # lines, since the last that was logged
-        self._closing = False
-        self._changed = threading.Condition(threading.Lock())
-        # A daemon, because a reader that stopped reading may hold it for ever.
-        self._writer = threading.Thread(
-            target=self._write, name="pynatsd-log", daemon=True
-        )
-        self._writer.start()
+        self._writer = Writer(target)
+        self._options = options
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were not written, since the start."""
+        return self._writer.dropped
+
+    @property
+    def failed_writes(self) -> int:
+        """System calls that failed, and attempts to reach a syslog."""
+        return self._writer.failed_writes
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            lines = self._format.lines(record)
-        except Exception:
-            self.handleError(record)
+        if self._writer.is_full():
+            self._writer.refuse()
             return
-        with self._changed:
-            if self._waiting >= QUEUE_MAX:
-                self._dropped += len(lines)
-                return
-            self._lines.extend(lines)
-            self._waiting += sum(map(len, lines))
-            self._changed.notify()
+        try:
+            texts = _texts(record)
+        except Exception as error:
+            # Not `handleError`: it writes to standard error, and that may block.
+            texts = [
+                f"Log message of {record.filename}:{record.lineno} "
+                f"cannot be formatted: {type(error).__name__}"
+            ]
+        self._writer.put(
+            # One more character than is shown tells that there was more.
+            [(record.created, record.levelno, text[: LINE_MAX + 1]) for text in texts]
+        )
+
+    def reopen(self) -> None:
+        """Close the log file and open it by its name; the log says how that went."""
+        if self._options.log_file:
+            self._writer.reopen()
+        elif self._writer.is_full():
+            self._writer.refuse()
+        else:
+            text = "File log re-open ignored, not a file logger"
+            self._writer.put([(time.time(), logging.INFO, text)])
+
+    def reconfigure(self, options: Options) -> None:
+        """
+        Log as *options* say from the next record on, or go on as before.
+
+        Raises:
+            LogError: the new target cannot be opened.
+        """
+        if _settings(options) != _settings(self._options):
+            self._writer.switch(_open_target(options))
+            self._options = options
 
     def close(self) -> None:
-        """Write what waits, for half a second at most, and end the writer."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._writer.join(0.5)
+        """Write what waits, for a second at most, and end the writer."""
+        self._writer.close()
         super().close()
 
-    def _write(self) -> None:
-        """Writer thread."""
-        while True:
-            with self._changed:
-                while not self._lines and not self._closing:
-                    self._changed.wait()
-                if not self._lines:
-                    return
-                batch = "".join(self._lines)
-                self._lines.clear()
-                self._waiting = 0
-                dropped, self._dropped = self._dropped, 0
-            if dropped:
-                text = f"Dropped {dropped} lines"
-                batch += self._format.line("ERR", time.time(), text)
-            _write_all(self._fd, batch.encode("ascii"))
+
+def _texts(record: logging.LogRecord) -> list[str]:
+    """A line for the message and one for each line of its traceback."""
+    texts = [record.getMessage().rstrip("\n")]
+    if record.exc_info:
+        trace = "".join(traceback.format_exception(*record.exc_info))
+        texts += trace.rstrip("\n").split("\n")
+    return texts
 
 
-class _Format:
-    """Lines as the original writes them; the date is formatted once a second."""
-
-    def __init__(self, *, logtime: bool, colours: bool) -> None:
-        self._logtime = logtime
-        self._labels = {
-            label: f"\x1b[{colour}m{label}\x1b[0m" if colours else label
-            for label, colour in _COLOURS.items()
-        }
-        self._second: tuple[int, str] = (-1, "")
-        self._prefix = f"[{os.getpid()}] "
-
-    def lines(self, record: logging.LogRecord) -> list[str]:
-        """One for the message and one for each line of its traceback."""
-        label = _LABELS.get(record.levelno, "ERR")
-        lines = [self.line(label, record.created, record.getMessage().rstrip("\n"))]
-        if record.exc_info:
-            trace = "".join(traceback.format_exception(*record.exc_info))
-            lines += [
-                self.line(label, record.created, text)
-                for text in trace.rstrip("\n").split("\n")
-            ]
-        return lines
-
-    def line(self, label: str, when: float, text: str) -> str:
-        stamp = self._stamp(when) if self._logtime else ""
-        return f"{self._prefix}{stamp}[{self._labels[label]}] {printable(text)}\n"
-
-    def _stamp(self, when: float) -> str:
-        microseconds = int(when * 1_000_000)
-        second = microseconds // 1_000_000
-        known, text = self._second
-        if second != known:
-            text = time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(second))
-            self._second = (second, text)
-        return f"{text}.{microseconds % 1_000_000:06d} "
+def _settings(options: Options) -> tuple[object, ...]:
+    """What decides where the log goes and how it looks."""
+    return (
+        options.log_file,
+        options.log_format,
+        options.logtime,
+        options.remote_syslog,
+        options.syslog,
+    )
 
 
-def printable(text: str) -> str:
-    """*text* as one line of printable ASCII, other characters escaped, and bounded."""
-    if len(text) > LINE_MAX:
-        text = text[: LINE_MAX - 3] + "..."
-    if text.isascii() and text.isprintable():
-        return text
-    return _UNPRINTABLE.sub(
-        lambda match: match[0].encode("unicode_escape").decode(), text
-    )[:LINE_MAX]
-
-
-def open_file(path: str) -> int:
+def _open_target(options: Options) -> Target:
     """
-    A descriptor that appends to *path*, created for us and our group alone.
-
-    A link is not followed, unless it is one of the system's own names for open
-    files, such as /dev/stdout.
+    A file, else a remote syslog, else that of the machine, else standard error.
 
     Raises:
-        OSError: the file cannot be opened.
+        LogError: it cannot be opened.
+
+    Source: gnatsd 0.8.0, main.go, `configureLogger`.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    if os.path.dirname(os.path.abspath(path)) not in _DEVICE_DIRECTORIES:
-        flags |= os.O_NOFOLLOW
-    return os.open(path, flags, 0o640)
-
-
-def reason(error: OSError) -> str:
-    """The system's words for *error*, in the original's lower case."""
-    text = os.strerror(error.errno) if error.errno else str(error)
-    return text[:1].lower() + text[1:]
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    """A full disk or a closed pipe costs the rest of these lines, and nothing else."""
-    view = memoryview(data)
     try:
-        while view:
-            view = view[os.write(fd, view) :]
-    except OSError:
-        return
+        if options.log_file:
+            fd = files.open_to_append(options.log_file)
+            sink = Descriptor(fd, is_ours=True)
+            return Target(sink, _form(options, colours=False), options.log_file)
+        if options.remote_syslog:
+            is_local = syslog.split(options.remote_syslog)[0] == "unix"
+            return Target(
+                syslog.open_remote(options.remote_syslog), SyslogForm(is_local=is_local)
+            )
+        if options.syslog:
+            return Target(syslog.open_local(), SyslogForm(is_local=True))
+    except syslog.SyslogError as error:
+        raise LogError(str(error)) from None
+    except OSError as error:
+        why = f"open {options.log_file}: {files.reason(error)}"
+        raise LogError(f"error opening file: {why}") from None
+    form = _form(options, colours=os.isatty(_STDERR))
+    return Target(Descriptor(_STDERR, is_ours=False), form)
+
+
+def _form(options: Options, *, colours: bool) -> Form:
+    if options.log_format == "json":
+        return JsonForm(logtime=options.logtime)
+    return TextForm(logtime=options.logtime, colours=colours)

@@ -1,218 +1,419 @@
-"""The original's line format, and a writer that never holds up its callers."""
+"""The handler: where lines go, what is lost and counted, and that nobody waits."""
 
+import fcntl
 import logging
+import math
 import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from log_tools import DEADLINE, PID, Pipe, logged, piped, until
 
 from pynatsd import log as logs
+from pynatsd import log_writer, sinks
+from pynatsd.options import Options
 
-PID = os.getpid()
+DROPPED = re.compile(rf"\[{PID}\] \[ERR\] Dropped ([1-9][0-9]*) lines")
+LONG = "x" * 1000
+ROOM = log_writer.QUEUE_MAX // (len(LONG) + log_writer._ENTRY_COST) + 1  # of LONG
 
 
 @pytest.fixture
-def logger() -> Iterator[logging.Logger]:
-    """One of our own, beside the tree of loggers."""
-    made = logging.Logger("test", level=1)
-    yield made
-    for handler in made.handlers:
-        handler.close()
+def pipe() -> Iterator[Pipe]:
+    with piped() as made:
+        yield made
 
 
-def written(logger: logging.Logger, path: Path, *, logtime: bool = False) -> int:
-    fd = logs.open_file(str(path))
-    logger.addHandler(logs.Handler(fd, logtime=logtime))
-    return fd
+def missing(lines: list[str]) -> int:
+    """How many lines the log says are missing; they are taken out of *lines*."""
+    marks = [match for line in lines if (match := DROPPED.fullmatch(line))]
+    lines[:] = [line for line in lines if not DROPPED.fullmatch(line)]
+    return sum(int(match[1]) for match in marks)
 
 
-def lines(logger: logging.Logger, fd: int, path: Path) -> list[str]:
-    """Everything that was written, after closing."""
-    for handler in list(logger.handlers):
-        handler.close()
-        logger.removeHandler(handler)
-    os.close(fd)
-    return path.read_text().splitlines(keepends=True)
+# ---- targets ----
+
+
+def test_file(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("before\n")
+    with logged(log_file=str(path)) as (logger, handler):
+        for number in range(1000):
+            logger.info("text %d", number)
+    assert path.read_text() == "before\n" + "".join(
+        f"[{PID}] [INF] text {number}\n" for number in range(1000)
+    )
+    assert (handler.dropped, handler.failed_writes) == (0, 0)
+
+
+def test_time_stamp(tmp_path: Path) -> None:
+    before = time.time()
+    with logged(log_file=str(tmp_path / "log"), logtime=True) as (logger, _):
+        logger.info("x")
+    after = time.time()
+    day = r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)\.(\d{6})"
+    line = (tmp_path / "log").read_text()
+    match = re.fullmatch(rf"\[{PID}\] {day} \[INF\] x\n", line)
+    assert match is not None
+    second = time.mktime(time.strptime(match[1], "%Y/%m/%d %H:%M:%S"))
+    assert before - 0.001 <= second + int(match[2]) / 1_000_000 <= after
 
 
 @pytest.mark.parametrize(
-    ("level", "label"),
+    ("log_format", "expected"),
     [
-        (logging.INFO, "INF"),
-        (logging.DEBUG, "DBG"),
-        (logging.ERROR, "ERR"),
-        (logging.CRITICAL, "FTL"),
-        (logs.TRACE, "TRC"),
+        ("text", "[%d] [INF] x\n"),
+        ("json", '{"level":"info","pid":%d,"message":"x"}\n'),
     ],
 )
-def test_labels(logger: logging.Logger, tmp_path: Path, level: int, label: str) -> None:
-    fd = written(logger, tmp_path / "log")
-    logger.log(level, "text %d", 1)
-    assert lines(logger, fd, tmp_path / "log") == [f"[{PID}] [{label}] text 1\n"]
+def test_standard_error(
+    monkeypatch: pytest.MonkeyPatch, pipe: Pipe, log_format: str, expected: str
+) -> None:
+    monkeypatch.setattr(logs, "_STDERR", pipe.write)
+    with logged(log_format=log_format) as (logger, _):
+        logger.info("x")
+    assert os.read(pipe.read, 999).decode() == expected % PID
+    os.fstat(pipe.write)  # it is not closed with the handler
+    assert os.get_blocking(pipe.write)
 
 
-def test_time_stamp(logger: logging.Logger, tmp_path: Path) -> None:
-    fd = written(logger, tmp_path / "log", logtime=True)
-    before = time.time()
-    logger.info("one")
-    logger.info("two")
-    after = time.time()
-    pattern = (
-        rf"\[{PID}\] (\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d)\.(\d{{6}}) \[INF\] (one|two)\n"
-    )
-    for line in lines(logger, fd, tmp_path / "log"):
-        match = re.fullmatch(pattern, line)
-        assert match is not None
-        seconds = time.mktime(time.strptime(match[1], "%Y/%m/%d %H:%M:%S"))
-        when = seconds + int(match[2]) / 1_000_000
-        assert before - 0.001 <= when <= after
-
-
-def test_time_stamp_follows_the_second() -> None:
-    form = logs._Format(logtime=True, colours=False)
-    stamps = [form.line("INF", when, "x").split()[2] for when in (5.25, 5.5, 6, 5.25)]
-    assert [s[-9:] for s in stamps] == [
-        *("05.250000", "05.500000", "06.000000", "05.250000")
-    ]
-
-
-@pytest.mark.parametrize(
-    ("label", "colour"),
-    [("INF", 32), ("DBG", 36), ("ERR", 31), ("FTL", 31), ("TRC", 33)],
-)
-def test_colours_on_a_terminal(label: str, colour: int) -> None:
-    form = logs._Format(logtime=False, colours=True)
-    assert form.line(label, 0.0, "x") == f"[{PID}] [\x1b[{colour}m{label}\x1b[0m] x\n"
-
-
-def test_handler_on_a_terminal(logger: logging.Logger) -> None:
+def test_standard_error_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     master, slave = os.openpty()
-    handler = logs.Handler(slave, logtime=False)
-    logger.addHandler(handler)
-    logger.info("x")
-    handler.close()
-    assert os.read(master, 100) == b"[%d] [\x1b[32mINF\x1b[0m] x\r\n" % PID
+    monkeypatch.setattr(logs, "_STDERR", slave)
+    with logged() as (logger, _):
+        logger.info("x")
+        assert os.read(master, 99) == b"[%d] [\x1b[32mINF\x1b[0m] x\r\n" % PID
+    with logged(log_format="json") as (logger, _):
+        logger.info("x")
+        assert b"\x1b" not in os.read(master, 99)
+    with logged(log_file=os.ttyname(slave)) as (logger, _):
+        logger.info("x")
+        assert os.read(master, 99) == b"[%d] [INF] x\r\n" % PID
     os.close(master)
     os.close(slave)
 
 
+def test_file_wins_over_syslogs(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with logged(log_file=str(path), remote_syslog="http://x", syslog=True) as (log, _):
+        log.info("x")
+    assert path.read_text() == f"[{PID}] [INF] x\n"
+
+
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("path", "why"),
     [
-        ("plain ~", "plain ~"),
-        ("ends\n\n", "ends"),
-        ("two\nlines", "two\\nlines"),
-        ("\x1b[31mred\x07\x7f", "\\x1b[31mred\\x07\\x7f"),
-        ("tab\tcr\r.", "tab\\tcr\\r."),
-        ("é\u20ac😀", "\\xe9\\u20ac\\U0001f600"),
-        ("\ud800", "\\ud800"),
-        ("x" * 1_000_000, "x" * 4093 + "..."),
-        ("\x00" * 4000, ("\\x00" * 4000)[:4096]),
+        ("/nope/x", "no such file or directory"),
+        ("/", "is a directory"),
+        ("/dev/null/x", "not a directory"),
     ],
 )
-def test_one_printable_bounded_line(
-    logger: logging.Logger, tmp_path: Path, text: str, expected: str
-) -> None:
-    fd = written(logger, tmp_path / "log")
-    logger.info("%s", text)
-    assert lines(logger, fd, tmp_path / "log") == [f"[{PID}] [INF] {expected}\n"]
+def test_file_that_cannot_be_opened(path: str, why: str) -> None:
+    before = threading.active_count()
+    with pytest.raises(logs.LogError) as caught:
+        logs.open_handler(Options(log_file=path))
+    text = f"error opening file: open {path}: {why}"
+    assert caught.value.text == text
+    date = r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d"
+    assert re.fullmatch(f"{date} {re.escape(text)}", str(caught.value))
+    assert threading.active_count() == before
 
 
-def test_traceback_lines_have_the_prefix(
-    logger: logging.Logger, tmp_path: Path
-) -> None:
-    fd = written(logger, tmp_path / "log")
-    try:
-        raise ValueError("bad\nvalue")
-    except ValueError:
-        logger.exception("went wrong")
-    found = lines(logger, fd, tmp_path / "log")
-    assert found[0] == f"[{PID}] [ERR] went wrong\n"
-    assert found[1] == f"[{PID}] [ERR] Traceback (most recent call last):\n"
+# ---- messages ----
+
+
+def test_line_ends_once_and_is_one(tmp_path: Path) -> None:
+    with logged(log_file=str(tmp_path / "log")) as (logger, _):
+        logger.info("ends\n\n")
+        logger.info("%s", "a\nb\x1b[2J\u20ac")
+        logger.info("%s", "x" * 1_000_000)
+    assert (tmp_path / "log").read_text().splitlines() == [
+        f"[{PID}] [INF] ends",
+        f"[{PID}] [INF] a\\nb\\x1b[2J\\u20ac",
+        f"[{PID}] [INF] {'x' * 4093}...",
+    ]
+
+
+def test_traceback_lines_have_the_prefix(tmp_path: Path) -> None:
+    with logged(log_file=str(tmp_path / "log")) as (logger, _):
+        try:
+            raise ValueError("bad\nvalue")
+        except ValueError:
+            logger.exception("went wrong")
+    found = (tmp_path / "log").read_text().splitlines()
+    assert found[:2] == [
+        f"[{PID}] [ERR] went wrong",
+        f"[{PID}] [ERR] Traceback (most recent call last):",
+    ]
     assert all(line.startswith(f"[{PID}] [ERR] ") for line in found)
-    assert found[-1] == f"[{PID}] [ERR] value\n"
+    assert found[-2:] == [f"[{PID}] [ERR] ValueError: bad", f"[{PID}] [ERR] value"]
 
 
-def test_a_reader_that_stopped_holds_nobody_up(logger: logging.Logger) -> None:
-    read, write = os.pipe()
-    handler = logs.Handler(write, logtime=False)
-    logger.addHandler(handler)
-    text = "x" * 1000
-    began = time.monotonic()
-    for _ in range(2 * logs.QUEUE_MAX // len(text)):
-        logger.info("%s", text)
-    assert time.monotonic() - began < 10
-    dropped = handler._dropped
-    assert dropped > 0
-    # Once it reads again, it learns how many lines are missing.
-    seen: list[bytes] = []
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError("secret")
 
-    def drain() -> None:
-        while chunk := os.read(read, 65536):
-            seen.append(chunk)
 
-    reader = threading.Thread(target=drain)
-    reader.start()
-    handler._writer.join(0)
-    deadline = time.monotonic() + 10
-    while handler._dropped and time.monotonic() < deadline:
-        time.sleep(0.005)
+@pytest.mark.parametrize(
+    ("text", "args", "kind"),
+    [
+        ("%d", ("x",), "TypeError"),
+        ("%s %s", ("x",), "TypeError"),
+        ("%s", (Unprintable(),), "RuntimeError"),
+    ],
+)
+def test_message_that_cannot_be_formatted(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    text: str,
+    args: tuple[Any, ...],
+    kind: str,
+) -> None:
+    with logged(log_file=str(tmp_path / "log")) as (logger, _):
+        logger.info(text, *args)
+        line = sys._getframe().f_lineno - 1
+        logger.info("next")
+    assert (tmp_path / "log").read_text().splitlines() == [
+        f"[{PID}] [INF] Log message of test_log.py:{line} cannot be formatted: {kind}",
+        f"[{PID}] [INF] next",
+    ]
+    assert capfd.readouterr() == ("", "")
+
+
+# ---- targets that do not take it ----
+
+
+def test_reader_that_stopped_holds_nobody_up(pipe: Pipe) -> None:
+    count = 2 * log_writer.QUEUE_MAX // len(LONG)
+    with logged(log_file=pipe.path) as (logger, handler):
+        for _ in range(count):
+            logger.info("%s", LONG)
+        dropped = handler.dropped
+        # What the writer took, and what waits: nothing beyond is kept.
+        assert count - 2 * ROOM <= dropped <= count - ROOM
+        # Once the reader goes on, it learns how many lines are missing.
+        found = pipe.lines(count - dropped + 1)
+        at = [n for n, line in enumerate(found) if DROPPED.fullmatch(line)]
+        assert at == [count - dropped]
+        assert missing(found) == dropped
+        assert set(found) == {f"[{PID}] [INF] {LONG}"}
+        logger.info("after")
+        assert pipe.lines(1) == [f"[{PID}] [INF] after"]
+        assert (handler.dropped, handler.failed_writes) == (dropped, 0)
+
+
+def test_mark_stands_where_the_lines_are_missing(pipe: Pipe) -> None:
+    with logged(log_file=pipe.path) as (logger, handler):
+        while not handler.dropped:
+            logger.info("%s", LONG)
+        before = pipe.lines(1)
+        while handler._writer.is_full():
+            before += pipe.lines(1)
+        logger.info("there is room")
+        found = before + pipe.lines(1)
+        while not found[-1].endswith("there is room"):
+            found += pipe.lines(1)
+        assert DROPPED.fullmatch(found[-2])
+        assert found[-1] == f"[{PID}] [INF] there is room"
+        assert set(found[:-2]) == {f"[{PID}] [INF] {LONG}"}
+
+
+def test_records_that_are_dropped_are_not_formatted(pipe: Pipe) -> None:
+    with logged(log_file=pipe.path) as (logger, handler):
+        while not handler.dropped:
+            logger.info("%s", LONG)
+        dropped = handler.dropped
+        for _ in range(10):
+            logger.info("%s", Unprintable())
+        assert handler.dropped == dropped + 10
+
+
+def test_empty_lines_weigh_something(pipe: Pipe) -> None:
+    with logged(log_file=pipe.path) as (logger, handler):
+        count = 2 * log_writer.QUEUE_MAX // log_writer._ENTRY_COST + 30_000
+        record = logger.makeRecord("x", logging.INFO, "f", 1, "", (), None)
+        for _ in range(count):
+            handler.handle(record)
+        assert handler.dropped > 0
+
+
+def test_close_does_not_wait_for_a_stopped_reader(pipe: Pipe) -> None:
+    with logged(log_file=pipe.path) as (logger, handler):
+        for _ in range(2000):
+            logger.info("%s", LONG)
+    until(lambda: not handler._writer._thread.is_alive(), "the end of the writer")
+    os.set_blocking(pipe.read, False)
+    kept = os.read(pipe.read, 1_000_000).count(b"\n")
+    assert 0 < kept < 100
+    assert handler.dropped == 2000 - kept
+    handler.close()  # again, as `logging` does when the program ends
+    logger.info("after the end")
+    assert handler.dropped == 2001 - kept
+
+
+def test_close_waits_but_once(monkeypatch: pytest.MonkeyPatch, pipe: Pipe) -> None:
+    """`logging` closes handlers again when the program ends."""
+    gate = threading.Event()
+
+    def stick(sink: sinks.Descriptor, lines: deque[bytes]) -> None:
+        gate.wait()
+        lines.clear()
+
+    monkeypatch.setattr(sinks.Descriptor, "write", stick)
+    monkeypatch.setattr(log_writer, "_GRACE", 0.01)
+    with logged(log_file=pipe.path) as (logger, handler):
+        logger.info("x")
+    monkeypatch.setattr(log_writer, "_GRACE", math.inf)  # nobody can wait for that
     handler.close()
-    os.close(write)
-    reader.join()
-    os.close(read)
-    found = b"".join(seen).decode().splitlines()
-    assert f"[{PID}] [ERR] Dropped {dropped} lines" in found
-    assert len(found) - 1 + dropped == 2 * logs.QUEUE_MAX // len(text)
+    gate.set()
+    handler._writer._thread.join(DEADLINE)
 
 
-def test_close_does_not_wait_for_a_stopped_reader(logger: logging.Logger) -> None:
-    read, write = os.pipe()
-    handler = logs.Handler(write, logtime=False)
-    logger.addHandler(handler)
-    logger.info("%s", "x" * 4000)
-    for _ in range(40):
-        logger.info("%s", "x" * 4000)
-    began = time.monotonic()
-    handler.close()
-    assert time.monotonic() - began < 2
-    os.close(read)  # the writer's write fails, and it ends
-    handler._writer.join(5)
-    assert not handler._writer.is_alive()
-    os.close(write)
+def test_close_waits_for_a_slow_reader(
+    monkeypatch: pytest.MonkeyPatch, pipe: Pipe
+) -> None:
+    monkeypatch.setattr(log_writer, "_GRACE", DEADLINE)
+    fcntl.fcntl(pipe.write, fcntl.F_SETPIPE_SZ, 4096)
+    found: list[str] = []
+    reader = threading.Thread(target=lambda: found.extend(pipe.lines(300)))
+    with logged(log_file=pipe.path) as (logger, handler):
+        for _ in range(300):
+            logger.info("%s", LONG)
+        reader.start()
+    reader.join(DEADLINE)
+    assert len(found) == 300
+    assert handler.dropped == 0
 
 
-def test_file_is_created_private_and_appended_to(tmp_path: Path) -> None:
+def test_closed_pipe_costs_its_lines_and_nothing_else(pipe: Pipe) -> None:
+    with logged(log_file=pipe.path) as (logger, handler):
+        os.close(pipe.read)
+        pipe.read = -1
+        logger.info("x")
+        until(lambda: handler.failed_writes == 1, "a failed write")
+        logger.info("x")  # and the report before it
+        until(lambda: handler.failed_writes == 3, "two more")
+        assert handler.dropped == 2
+
+
+def test_closed_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_STDERR", 999_999)
+    with logged() as (logger, handler):
+        logger.info("x")
+        until(lambda: handler.failed_writes, "a failed write")
+        until(lambda: handler.dropped == 1, "the count")
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    with logged(log_file="/dev/full") as (logger, handler):
+        for _ in range(1000):
+            logger.info("x")
+        until(lambda: handler.dropped == 1000, "the count")
+        assert 1 <= handler.failed_writes <= 2000
+        # The lines that are missing are counted where lines can be written again.
+        handler.reconfigure(Options(log_file=str(tmp_path / "log"), logtime=False))
+        logger.info("y")
+    assert (tmp_path / "log").read_text().splitlines() == [
+        f"[{PID}] [ERR] Dropped 1000 lines",
+        f"[{PID}] [INF] y",
+    ]
+
+
+def test_line_after_a_torn_one_is_not_glued_to_it(tmp_path: Path) -> None:
+    """As on a disk that gets full within a line, and then has room again."""
     path = tmp_path / "log"
-    mask = os.umask(0)
-    try:
-        fd = logs.open_file(str(path))
-    finally:
-        os.umask(mask)
-    os.write(fd, b"one\n")
-    os.close(fd)
-    assert path.stat().st_mode & 0o777 == 0o640
-    fd = logs.open_file(str(path))
-    os.write(fd, b"two\n")
-    os.close(fd)
-    assert path.read_bytes() == b"one\ntwo\n"
+    script = (
+        "import resource, sys\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from log_tools import logged, until\n"
+        "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "with logged(log_file=sys.argv[1]) as (logger, handler):\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (50, hard))\n"
+        "    logger.info('a' * 100)\n"
+        "    until(lambda: handler.dropped == 1)\n"
+        "    logger.info('b')\n"
+        "    until(lambda: handler.dropped == 2)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))\n"
+        "    logger.info('c')\n"
+    )
+    here = os.path.dirname(__file__)
+    child = subprocess.Popen([sys.executable, "-c", script, str(path), here])
+    assert child.wait(DEADLINE) == 0
+    prefix = f"[{child.pid}] "
+    torn, *rest = path.read_text().splitlines()
+    assert len(torn) == 50
+    assert rest == [f"{prefix}[ERR] Dropped 2 lines", f"{prefix}[INF] c"]
 
 
-def test_link_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="symbolic links"):
-        logs.open_file(str(tmp_path / "log"))
-    assert not (tmp_path / "elsewhere").exists()
+def test_standard_error_without_blocking(
+    monkeypatch: pytest.MonkeyPatch, pipe: Pipe
+) -> None:
+    """Somebody that we share it with has made it so."""
+    os.set_blocking(pipe.write, False)
+    monkeypatch.setattr(logs, "_STDERR", pipe.write)
+    with logged() as (logger, handler):
+        for _ in range(1000):
+            logger.info("%s", LONG)
+        assert len(pipe.lines(1000)) == 1000
+        assert (handler.dropped, handler.failed_writes) == (0, 0)
 
 
-def test_devices_are_allowed() -> None:
-    os.close(logs.open_file("/dev/null"))
-    os.close(logs.open_file("/dev/stderr"))
+def test_reader_process_that_is_stopped_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "seen"
+    with path.open("wb") as out:
+        reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=out)
+    assert reader.stdin is not None
+    with logged(log_file=f"/dev/fd/{reader.stdin.fileno()}") as (logger, handler):
+        os.kill(reader.pid, signal.SIGSTOP)
+        while not handler.dropped:
+            logger.info("%s", LONG)
+        os.kill(reader.pid, signal.SIGCONT)
+        until(lambda: b"Dropped" in path.read_bytes(), "the report")
+        logger.info("after")
+        until(lambda: b"after" in path.read_bytes(), "the next line")
+    reader.stdin.close()
+    assert reader.wait(DEADLINE) == 0
+    assert missing(path.read_text().splitlines()) == handler.dropped
 
 
-def test_reason_has_the_case_of_the_original() -> None:
-    assert logs.reason(FileNotFoundError(2, "x")) == "no such file or directory"
+# ---- sinks ----
+
+
+def test_room_that_another_took(monkeypatch: pytest.MonkeyPatch, pipe: Pipe) -> None:
+    """Between the question for room and the write."""
+
+    def fail(fd: int, data: bytes) -> int:
+        raise BlockingIOError
+
+    sink = sinks.Descriptor(pipe.write, is_ours=False)
+    lines = deque([b"x\n"])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fail)
+        sink.write(lines)
+    assert list(lines) == [b"x\n"]
+    sink.write(lines)
+    assert pipe.lines(1) == ["x"]
+
+
+def test_disk_that_complains_at_the_end(pipe: Pipe) -> None:
+    os.close(pipe.write)
+    sinks.Descriptor(pipe.write, is_ours=True).close()
+    pipe.write = -1
+
+
+def test_pieces_are_whole_lines() -> None:
+    lines = [b"a" * 10 + b"\n", b"b" * 10 + b"\n", b"c" * 100 + b"\n"]
+    front = sinks._front
+    assert front(deque(lines), 33) == lines[0] + lines[1]
+    assert front(deque(lines), 22) == lines[0] + lines[1]
+    assert front(deque(lines), 21) == lines[0]
+    assert front(deque(lines[2:]), 50) == lines[2]
