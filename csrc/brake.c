@@ -76,7 +76,7 @@ static struct nd_gate *find_heavy_inbox(const struct nd_reactor *reactor,
                                         const struct nd_match *match)
 {
     struct nd_engine *engine = reactor->engine;
-    for (uint32_t to = 0; to < engine->options.reactors; to++) {
+    for (uint32_t to = 0; to < engine->reactor_count; to++) {
         struct nd_gate *gate = engine->reactors[to]->inbox.gate;
         bool is_reached = match->starts[to] < match->starts[to + 1] ||
                           (match->group_count > 0 && to != reactor->index);
@@ -176,7 +176,7 @@ void nd_brake_release(struct nd_conn *conn)
 static void look_at_inbox(struct nd_reactor *reactor, const struct nd_gate *gate)
 {
     struct nd_engine *engine = reactor->engine;
-    for (uint32_t i = 0; i < engine->options.reactors; i++) {
+    for (uint32_t i = 0; i < engine->reactor_count; i++) {
         struct nd_inbox *inbox = &engine->reactors[i]->inbox;
         if (inbox->gate == gate && !nd_inbox_has_mail(inbox) &&
             atomic_exchange(&inbox->gate->heavy, false)) {
@@ -234,7 +234,7 @@ static void relieve_everyone(struct nd_reactor *reactor, const struct nd_gate *g
 {
     struct nd_engine *engine = reactor->engine;
     nd_brake_relieve(reactor, gate);
-    for (uint32_t i = 0; i < engine->options.reactors; i++) {
+    for (uint32_t i = 0; i < engine->reactor_count; i++) {
         struct nd_reactor *other = engine->reactors[i];
         if (other == reactor ||
             atomic_load_explicit(&other->paced_count, memory_order_relaxed) == 0) {
@@ -252,7 +252,7 @@ static void relieve_everyone(struct nd_reactor *reactor, const struct nd_gate *g
 static void set_share(struct nd_conn *conn)
 {
     struct nd_reactor *reactor = conn->owner;
-    const struct nd_options *options = &reactor->engine->options;
+    const struct nd_options *options = &reactor->settings->options;
     uint64_t idle_ms = reactor->now_ms - conn->progress_ms;
     uint64_t left_ms = options->write_deadline_ms > idle_ms + ND_PACE_MS
                            ? options->write_deadline_ms - idle_ms
@@ -291,7 +291,7 @@ static void set_heavy(struct nd_conn *conn, bool heavy)
 
 void nd_brake_weigh(struct nd_conn *conn)
 {
-    uint64_t high = conn->owner->engine->high_water;
+    uint64_t high = conn->owner->settings->high_water;
     bool was_heavy = is_heavy(conn->gate);
     if (was_heavy && conn->out.pending <= high / 2) {
         set_heavy(conn, false);
@@ -325,7 +325,7 @@ void nd_brake_weigh_inbox(struct nd_reactor *reactor, uint32_t to)
     struct nd_engine *engine = reactor->engine;
     struct nd_inbox *inbox = &engine->reactors[to]->inbox;
     if (nd_unlikely(atomic_load_explicit(&inbox->weight, memory_order_relaxed) >
-                    engine->inbox_high) &&
+                    reactor->settings->inbox_high) &&
         !atomic_exchange(&inbox->gate->heavy, true)) {
         atomic_fetch_add(&engine->heavy_count, 1);
     }

@@ -123,7 +123,7 @@ static bool is_plain(const struct nd_burst *burst, const struct nd_sub *sub,
     return !atomic_load_explicit(&sub->dead, memory_order_relaxed) && sub->max == 0 &&
            nd_conn_is_alive(to) && !to->is_traced &&
            (burst->is_echoed || to->cid != burst->from_cid) &&
-           to->out.pending + bytes <= to->owner->engine->high_water;
+           to->out.pending + bytes <= to->owner->settings->high_water;
 }
 
 /* Returns how many messages it took. */
@@ -249,7 +249,7 @@ static int send_mail(struct nd_reactor *reactor, const struct nd_burst *burst,
     mail->bytes = (uint32_t)burst->bytes;
     mail->is_echoed = burst->is_echoed;
     fill_mail(mail, burst, dense, span);
-    if (outbox->weight > reactor->engine->outbox_high) {
+    if (outbox->weight > reactor->settings->outbox_high) {
         nd_reactor_post(reactor); /* so that its owner, and the brake, know of it */
     }
     return ND_OK;
@@ -259,7 +259,7 @@ static uint32_t send_slices(struct nd_reactor *reactor, const struct nd_burst *b
 {
     const uint32_t *starts = burst->match->starts;
     uint32_t sent = 0;
-    for (uint32_t to = 0; to < reactor->engine->options.reactors; to++) {
+    for (uint32_t to = 0; to < reactor->engine->reactor_count; to++) {
         if (to == reactor->index || starts[to] == starts[to + 1]) {
             continue;
         }
@@ -303,11 +303,12 @@ void nd_burst_mail(struct nd_reactor *reactor, struct nd_parcel *parcel)
 
 /* How much may be gathered: a wide fan-out stays within its bound, and nobody comes to
  * owe much more at once than what makes it heavy. */
-static uint32_t room_for(const struct nd_engine *engine, const struct nd_match *match)
+static uint32_t room_for(const struct nd_settings *settings,
+                         const struct nd_match *match)
 {
     uint64_t each = ND_TURN_BYTES / 2 / ND_MAX(match->plain_count, 1u);
     each = ND_MIN(each, (uint64_t)ND_BURST_BYTES);
-    return (uint32_t)ND_MIN(each, engine->high_water / 8);
+    return (uint32_t)ND_MIN(each, settings->high_water / 8);
 }
 
 bool nd_burst_begin(struct nd_burst *burst, struct nd_conn *from,
@@ -317,6 +318,10 @@ bool nd_burst_begin(struct nd_burst *burst, struct nd_conn *from,
     int rc;
     assert(!nd_burst_is_open(burst));
     struct nd_match *match = nd_cache_find(reactor->cache, subject, &rc);
+    if (nd_unlikely(from->rights.permits != NULL) &&
+        !nd_cache_may_publish(reactor->cache, from->rights.permits, subject)) {
+        return false; /* refused one by one, too */
+    }
     if (nd_unlikely(rc != ND_OK) ||
         (match != NULL && nd_unlikely(!nd_brake_is_calm(reactor, match)))) {
         return false;
@@ -327,7 +332,7 @@ bool nd_burst_begin(struct nd_burst *burst, struct nd_conn *from,
     burst->match = match;
     burst->is_echoed = (from->options & ND_OPT_ECHO) != 0;
     burst->count = 0;
-    burst->room = match != NULL ? room_for(reactor->engine, match) : 0;
+    burst->room = match != NULL ? room_for(reactor->settings, match) : 0;
     burst->bytes = 0;
     burst->body_bytes = 0;
     return true;

@@ -41,7 +41,7 @@ struct nd_burst {
 };
 
 /* Looks *subject* up and opens a burst for it. False: its messages have to be published
- * one by one, because someone there is heavy, or there is no memory. */
+ * one by one, because *from* may not, someone there is heavy, or there is no memory. */
 bool nd_burst_begin(struct nd_burst *burst, struct nd_conn *from,
                     struct nd_slice subject);
 

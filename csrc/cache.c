@@ -16,6 +16,7 @@ enum {
 struct entry {
     struct nd_stamp stamp;
     struct nd_match *match; /* one reference; NULL = nobody wants key */
+    uint64_t permits_id;    /* of those that were last found to allow it */
     uint32_t key_len;
     uint8_t key[KEY_MAX]; /* only if match is NULL */
 };
@@ -201,6 +202,7 @@ static void keep(struct nd_cache *cache, struct nd_slice subject, uint64_t tag,
     }
     entry->stamp = *stamp;
     entry->match = match;
+    entry->permits_id = 0;
     if (match == NULL) {
         entry->key_len = (uint32_t)subject.len;
         memcpy(entry->key, subject.ptr, subject.len);
@@ -272,6 +274,27 @@ struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject, 
     else if (!is_welcome(cache, tag))
         return pass(cache, subject, rc);
     return ask(cache, subject, tag, rc);
+}
+
+/* Apart, so that the usual way needs no room on the stack. */
+__attribute__((noinline)) static bool ask_permits(struct entry *entry,
+                                                  const struct nd_permits *permits,
+                                                  struct nd_slice subject)
+{
+    bool may = nd_permits_may_publish(permits, subject);
+    if (may && entry != NULL)
+        entry->permits_id = nd_permits_id(permits);
+    return may;
+}
+
+bool nd_cache_may_publish(struct nd_cache *cache, const struct nd_permits *permits,
+                          struct nd_slice subject)
+{
+    struct entry *entry = cache->last;
+    assert(entry == NULL || entry_is(entry, subject));
+    if (entry != NULL && nd_likely(entry->permits_id == nd_permits_id(permits)))
+        return true;
+    return ask_permits(entry, permits, subject);
 }
 
 static void sweep_at(struct nd_cache *cache, uint32_t i)

@@ -13,6 +13,7 @@
 #include "hash.h"
 #include "match.h"
 #include "nd.h"
+#include "permit.h"
 #include "sublist.h"
 
 struct nd_cache;
@@ -28,6 +29,10 @@ void nd_cache_free(struct nd_cache *cache);
  * memory (*rc tells: ND_OK or ND_ENOMEM). */
 struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject,
                                int *rc);
+
+/* May those with *permits* publish to *subject*, which was found right before? */
+bool nd_cache_may_publish(struct nd_cache *cache, const struct nd_permits *permits,
+                          struct nd_slice subject);
 
 /* Before a sleep: lets go of the result that was only lent. */
 void nd_cache_rest(struct nd_cache *cache);

@@ -4,6 +4,7 @@
 #include "deliver.h"
 #include "digits.h"
 #include "reactor.h"
+#include "sids.h"
 #include "subject.h"
 
 #define STRINGS(s) (int)ND_MIN((s).len, (size_t)256), (const char *)(s).ptr
@@ -24,23 +25,12 @@ static bool collect(struct nd_conn *conn)
 
 /* ---- subscriptions ---- */
 
-static struct nd_sub *find_sub(struct nd_conn *conn, struct nd_slice sid, uint64_t hash)
-{
-    struct nd_hash_link *link = NULL;
-    while ((link = nd_hash_find(&conn->sids, hash, link)) != NULL) {
-        struct nd_sub *sub = nd_container(link, struct nd_sub, by_sid);
-        if (nd_slice_is_equal(nd_sub_sid(sub), sid)) {
-            return sub;
-        }
-    }
-    return NULL;
-}
-
 static int subscribe(struct nd_conn *conn, const struct nd_op *op, uint64_t hash)
 {
     struct nd_reactor *reactor = conn->owner;
+    struct nd_permits *filter = nd_rights_filter(conn, op->subject, op->queue);
     struct nd_sub *sub =
-        nd_sub_new(conn->gate, conn, reactor->index, op->sid, op->queue);
+        nd_sub_new(conn->gate, conn, reactor->index, op->sid, op->queue, filter);
     if (sub == NULL) {
         return ND_ENOMEM;
     }
@@ -54,6 +44,21 @@ static int subscribe(struct nd_conn *conn, const struct nd_op *op, uint64_t hash
     return ND_OK;
 }
 
+static bool is_full(const struct nd_conn *conn)
+{
+    uint32_t max = conn->owner->settings->options.max_subscriptions;
+    return max > 0 && nd_sids_count(conn) >= max;
+}
+
+static void refuse_sub(struct nd_conn *conn)
+{
+    if (!conn->was_full) { /* who asks again and again fills no log */
+        nd_conn_log(conn, ND_LEVEL_ERROR, "maximum subscriptions exceeded");
+        conn->was_full = true;
+    }
+    nd_conn_reply(conn, ND_LIT("-ERR 'maximum subscriptions exceeded'\r\n"));
+}
+
 static void on_sub(struct nd_conn *conn, const struct nd_op *op)
 {
     if (!collect(conn)) {
@@ -63,8 +68,19 @@ static void on_sub(struct nd_conn *conn, const struct nd_op *op)
         nd_conn_reply(conn, ND_LIT("-ERR 'Invalid Subject'\r\n"));
         return;
     }
+    if (!nd_rights_may_subscribe(conn, op->subject, op->queue, op->sid)) {
+        return;
+    }
     uint64_t hash = nd_hash_bytes(&conn->owner->engine->key, op->sid);
-    if (find_sub(conn, op->sid, hash) == NULL && subscribe(conn, op, hash) != ND_OK) {
+    if (nd_sids_find(conn, op->sid, hash) != NULL) {
+        ok(conn);
+        return;
+    }
+    if (is_full(conn)) {
+        refuse_sub(conn);
+        return;
+    }
+    if (subscribe(conn, op, hash) != ND_OK) {
         nd_conn_log(conn, ND_LEVEL_ERROR, "No memory for a subscription");
         nd_conn_close(conn);
         return;
@@ -78,7 +94,7 @@ void nd_client_unsubscribe(struct nd_conn *conn, struct nd_sub *sub)
         nd_conn_trace(conn, "<->", "DELSUB", nd_sub_sid(sub));
     }
     atomic_store_explicit(&sub->dead, true, memory_order_release);
-    nd_hash_remove(&conn->sids, &sub->by_sid);
+    nd_sids_remove(conn, sub);
     nd_sublist_remove(conn->owner->engine->index, sub);
     nd_sub_release(sub);
 }
@@ -89,7 +105,7 @@ static void on_unsub(struct nd_conn *conn, const struct nd_op *op)
         return;
     }
     uint64_t hash = nd_hash_bytes(&conn->owner->engine->key, op->sid);
-    struct nd_sub *sub = find_sub(conn, op->sid, hash);
+    struct nd_sub *sub = nd_sids_find(conn, op->sid, hash);
     if (sub != NULL) {
         sub->max = op->max;
         if (op->max <= sub->delivered) {
@@ -107,12 +123,10 @@ static void on_unsub(struct nd_conn *conn, const struct nd_op *op)
 void nd_client_forget(struct nd_conn *conn, uint32_t *budget)
 {
     struct nd_sub *subs[64];
-    while (*budget > 0 && conn->sids.used > 0) {
+    while (*budget > 0 && nd_sids_count(conn) > 0) {
         size_t n = 0;
-        for (; n < 64 && n < *budget && conn->sids.used > 0; n++) {
-            struct nd_hash_link *link = nd_hash_any(&conn->sids);
-            subs[n] = nd_container(link, struct nd_sub, by_sid);
-            nd_hash_remove(&conn->sids, link);
+        for (; n < 64 && n < *budget && nd_sids_count(conn) > 0; n++) {
+            subs[n] = nd_sids_take(conn);
             atomic_store_explicit(&subs[n]->dead, true, memory_order_release);
         }
         nd_sublist_remove_many(conn->owner->engine->index, subs, n);
@@ -170,13 +184,23 @@ static void on_connect(struct nd_conn *conn, const struct nd_op *op)
         ask_python(conn, op);
         return;
     }
+    struct nd_rights rights = known->rights;
     nd_conn_enter(conn, ND_CONN_OPEN);
-    nd_blob_retain(known->note);
-    take_options(conn, known->note, known->options);
+    if (nd_rights_take(conn, &rights)) {
+        nd_blob_retain(known->note);
+        take_options(conn, known->note, known->options);
+    }
+}
+
+bool nd_client_begin(struct nd_conn *conn)
+{
+    const struct nd_options *options = &conn->owner->settings->options;
+    struct nd_rights rights = {options->open_grant, options->open_permits};
+    return nd_rights_take(conn, &rights);
 }
 
 void nd_client_admit(struct nd_conn *conn, bool has_note, uint32_t options,
-                     struct nd_slice note, struct nd_slice key)
+                     struct nd_slice note, struct nd_slice key, struct nd_rights rights)
 {
     if (conn->state != ND_CONN_ADMITTING) {
         return;
@@ -188,9 +212,14 @@ void nd_client_admit(struct nd_conn *conn, bool has_note, uint32_t options,
             nd_conn_close(conn);
             return;
         }
+        if (!nd_rights_take(conn, &rights)) {
+            nd_blob_release(copy);
+            return;
+        }
         if (key.len > 0) {
             struct nd_reactor *reactor = conn->owner;
-            nd_memo_put(&reactor->memo, &reactor->engine->key, key, copy, options);
+            nd_memo_put(&reactor->memo, &reactor->engine->key, key, copy, options,
+                        rights);
         }
         take_options(conn, copy, options);
     }
@@ -239,6 +268,8 @@ void nd_client_run(struct nd_conn *conn, const struct nd_op *op)
     case ND_OP_PING:
         if (collect(conn)) {
             nd_conn_reply(conn, ND_LIT("PONG\r\n"));
+            conn->has_ponged = true;
+            nd_change_tell(conn);
         }
         if (conn->is_traced) {
             nd_conn_trace(conn, "<<-", "PONG", nd_slice("", 0));
@@ -268,7 +299,7 @@ void nd_client_run(struct nd_conn *conn, const struct nd_op *op)
 
 bool nd_client_announce(struct nd_conn *conn, const struct nd_op *op)
 {
-    struct nd_engine *engine = conn->owner->engine;
+    const struct nd_settings *settings = conn->owner->settings;
     if (conn->is_traced) {
         trace_in(conn, op);
     }
@@ -278,10 +309,10 @@ bool nd_client_announce(struct nd_conn *conn, const struct nd_op *op)
         nd_conn_fail(conn, ND_LIT("Parser Error"));
         return false;
     }
-    if (op->size > engine->max_payload) {
+    if (op->size > settings->max_payload) {
         nd_conn_log(conn, ND_LEVEL_ERROR, "Maximum Payload Exceeded: %llu vs %lld",
                     (unsigned long long)op->size,
-                    (long long)engine->options.max_payload);
+                    (long long)settings->options.max_payload);
         nd_conn_fail(conn, ND_LIT("Maximum Payload Violation"));
         return false;
     }
@@ -329,21 +360,33 @@ static int64_t deliver(struct nd_conn *conn, const struct nd_op *op,
     return nd_deliver(conn->owner, conn, &msg, match);
 }
 
-bool nd_client_publish(struct nd_conn *conn, const struct nd_op *op,
-                       struct nd_slice body, struct nd_blob *blob)
+static void take_in(struct nd_conn *conn, const struct nd_op *op, struct nd_slice body)
 {
-    struct nd_reactor *reactor = conn->owner;
-    int rc;
-    struct nd_match *match = nd_cache_find(reactor->cache, op->subject, &rc);
-    if (match != NULL &&
-        nd_unlikely(!nd_brake_pass(reactor, conn, match, op->subject.len + body.len))) {
-        return false;
-    }
     conn->in_msgs++;
     conn->in_bytes += op->size;
     if (nd_unlikely(conn->is_traced)) {
         nd_conn_trace_payload(conn, nd_slice(body.ptr, op->size));
     }
+}
+
+bool nd_client_publish(struct nd_conn *conn, const struct nd_op *op,
+                       struct nd_slice body, struct nd_blob *blob)
+{
+    struct nd_reactor *reactor = conn->owner;
+    struct nd_permits *permits = conn->rights.permits;
+    int rc;
+    struct nd_match *match = nd_cache_find(reactor->cache, op->subject, &rc);
+    if (nd_unlikely(permits != NULL) &&
+        !nd_cache_may_publish(reactor->cache, permits, op->subject)) {
+        take_in(conn, op, body);
+        nd_rights_refuse_publish(conn, op->subject);
+        return true;
+    }
+    if (match != NULL &&
+        nd_unlikely(!nd_brake_pass(reactor, conn, match, op->subject.len + body.len))) {
+        return false;
+    }
+    take_in(conn, op, body);
     ok(conn);
     int64_t count = match == NULL ? rc : deliver(conn, op, body, blob, match);
     if (nd_unlikely(count < 0)) {
@@ -358,6 +401,17 @@ bool nd_client_publish(struct nd_conn *conn, const struct nd_op *op,
 
 /* ---- errors ---- */
 
+/* What may be shown of it: a CONNECT that is misspelt has secrets in its JSON. */
+static struct nd_slice harmless(struct nd_slice input, size_t from)
+{
+    struct nd_slice shown = nd_slice(input.ptr + from, 0);
+    size_t most = ND_MIN(input.len - from, (size_t)32);
+    while (shown.len < most && !strchr("{\"", shown.ptr[shown.len])) {
+        shown.len++;
+    }
+    return shown;
+}
+
 static void log_parse_error(struct nd_conn *conn, int rc, const struct nd_op *op,
                             struct nd_slice input)
 {
@@ -367,8 +421,7 @@ static void log_parse_error(struct nd_conn *conn, int rc, const struct nd_op *op
         [ND_OP_SUB] = "processSub",
         [ND_OP_UNSUB] = "processUnsub",
     };
-    struct nd_slice at = nd_slice(input.ptr + op->error_at, input.len - op->error_at);
-    at.len = ND_MIN(at.len, (size_t)32);
+    struct nd_slice at = harmless(input, op->error_at);
     switch (rc) {
     case ND_PARSE_ARGS:
         nd_conn_log(
@@ -428,14 +481,16 @@ void nd_client_on_ping(struct nd_conn *conn)
         nd_timer_start(&reactor->ping, &conn->ping, reactor->now_ms);
         return;
     }
-    if (++conn->pings_out > reactor->engine->options.ping_max) {
+    if (++conn->pings_out > reactor->settings->options.ping_max) {
         if (nd_conn_logs_debug(conn)) {
             nd_conn_log(conn, ND_LEVEL_DEBUG, "Stale Client Connection - Closing");
         }
         nd_tally_add(&reactor->tally.stale_connections, 1);
         nd_conn_fail(conn, ND_LIT("Stale Connection"));
+        conn->is_lingering &= conn->was_heard; /* nothing will come, so no reset */
         return;
     }
+    conn->was_heard = false;
     nd_conn_reply(conn, ND_LIT("PING\r\n"));
     if (conn->is_traced) {
         nd_conn_trace(conn, "<<-", "PING", nd_slice("", 0));

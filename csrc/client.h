@@ -13,6 +13,9 @@
 /* Any operation without a payload. */
 void nd_client_run(struct nd_conn *conn, const struct nd_op *op);
 
+/* Its first operation is no CONNECT, and it is OPEN without one. False: it may not. */
+bool nd_client_begin(struct nd_conn *conn);
+
 /* The control line of PUB or HPUB has come: false if the connection ends by it. Called
  * once for each, before its payload is complete. */
 bool nd_client_announce(struct nd_conn *conn, const struct nd_op *op);
@@ -30,7 +33,8 @@ void nd_client_reject(struct nd_conn *conn, int rc, const struct nd_op *op,
 
 /* Python's answers. */
 void nd_client_admit(struct nd_conn *conn, bool has_note, uint32_t options,
-                     struct nd_slice note, struct nd_slice key);
+                     struct nd_slice note, struct nd_slice key,
+                     struct nd_rights rights);
 void nd_client_refuse(struct nd_conn *conn, struct nd_slice text,
                       struct nd_slice reason);
 

@@ -8,27 +8,12 @@
 #include "client.h"
 #include "conn_own.h"
 #include "reactor.h"
+#include "recheck.h"
+#include "sids.h"
 
 enum { IOV_COUNT = 64 }; /* pieces of one write */
 
 /* ---- life ---- */
-
-static int greet(struct nd_conn *conn)
-{
-    struct nd_engine *engine = conn->owner->engine;
-    char own[ND_ADDRESS_SIZE + 64];
-    int len =
-        snprintf(own, sizeof(own), ",\"client_id\":%llu,\"client_ip\":\"%.*s\"} \r\n",
-                 (unsigned long long)conn->cid, conn->ip_len, conn->address);
-    struct nd_pool *pool = &conn->owner->pool;
-    int rc =
-        nd_outbuf_append(&conn->out, pool, nd_slice(engine->info, engine->info_len));
-    if (rc == ND_OK) {
-        rc = nd_outbuf_append(&conn->out, pool, nd_slice(own, (size_t)len));
-    }
-    nd_reactor_add_dirty(conn->owner, conn);
-    return rc;
-}
 
 static void free_conn(struct nd_conn *conn)
 {
@@ -43,6 +28,8 @@ static void free_conn(struct nd_conn *conn)
     if (conn->note != NULL) {
         nd_blob_release(conn->note);
     }
+    nd_recheck_fini(conn);
+    nd_permits_release(conn->rights.permits);
     free(conn);
 }
 
@@ -64,7 +51,6 @@ static int make_known(struct nd_conn *conn)
 int nd_conn_adopt(struct nd_reactor *reactor, int fd, uint64_t cid,
                   struct nd_conn **out)
 {
-    struct nd_engine *engine = reactor->engine;
     struct nd_conn *conn = calloc(1, sizeof(*conn));
     if (conn == NULL) {
         nd_sys_close(fd);
@@ -74,7 +60,7 @@ int nd_conn_adopt(struct nd_reactor *reactor, int fd, uint64_t cid,
     conn->fd = fd;
     conn->state = ND_CONN_GREETED;
     conn->options = ND_OPT_VERBOSE | ND_OPT_PEDANTIC | ND_OPT_ECHO;
-    conn->is_traced = engine->options.trace;
+    conn->is_traced = reactor->settings->options.trace;
     conn->owner = reactor;
     conn->cid = cid;
     conn->ip_len = (uint8_t)nd_sys_peer(fd, conn->address);
@@ -86,20 +72,28 @@ int nd_conn_adopt(struct nd_reactor *reactor, int fd, uint64_t cid,
         free_conn(conn);
         return rc;
     }
-    if (engine->options.auth_required) {
-        nd_timer_start(&reactor->auth, &conn->phase, reactor->now_ms);
-    }
-    if (engine->options.ping_interval_ms > 0) {
-        nd_timer_start(&reactor->ping, &conn->ping, reactor->now_ms);
-    }
+    nd_reactor_add_alive(reactor, conn);
+    conn->round = reactor->change.round;
+    nd_conn_start_timers(conn);
     if (nd_conn_logs_debug(conn)) {
         nd_conn_log(conn, ND_LEVEL_DEBUG, "Client connection created");
     }
     *out = conn;
-    if (greet(conn) != ND_OK) {
-        nd_conn_close(conn);
-    }
+    nd_conn_inform(conn);
     return ND_OK;
+}
+
+void nd_conn_start_timers(struct nd_conn *conn)
+{
+    struct nd_reactor *reactor = conn->owner;
+    const struct nd_options *options = &reactor->settings->options;
+    if (options->auth_required && conn->state == ND_CONN_GREETED &&
+        !nd_timer_is_running(&conn->phase)) {
+        nd_timer_start(&reactor->auth, &conn->phase, reactor->now_ms);
+    }
+    if (options->ping_interval_ms > 0 && !nd_timer_is_running(&conn->ping)) {
+        nd_timer_start(&reactor->ping, &conn->ping, reactor->now_ms);
+    }
 }
 
 void nd_conn_enter(struct nd_conn *conn, enum nd_conn_state state)
@@ -131,6 +125,7 @@ static void retire(struct nd_conn *conn)
     nd_brake_release(conn);
     nd_brake_forget(conn);
     nd_timer_stop(&conn->owner->ping, &conn->ping);
+    nd_reactor_drop_alive(conn->owner, conn);
 }
 
 void nd_conn_close(struct nd_conn *conn)
@@ -196,7 +191,8 @@ bool nd_conn_bury(struct nd_conn *conn, uint32_t *budget)
         atomic_fetch_sub(&reactor->engine->connections, !conn->is_surplus);
     }
     nd_client_forget(conn, budget);
-    if (conn->sids.used > 0 || conn->is_ready || conn->is_dirty) {
+    bool is_listed = conn->recheck != NULL && conn->recheck->is_listed;
+    if (nd_sids_count(conn) > 0 || conn->is_ready || conn->is_dirty || is_listed) {
         return false;
     }
     free_conn(conn);
@@ -344,7 +340,7 @@ void nd_conn_on_owed(struct nd_conn *conn)
         conn->is_blocked = false;
         nd_reactor_add_dirty(reactor, conn);
     } else if (reactor->now_ms - conn->progress_ms >=
-               reactor->engine->options.write_deadline_ms) {
+               reactor->settings->options.write_deadline_ms) {
         nd_conn_cut(conn);
         return;
     }
@@ -368,11 +364,21 @@ void nd_conn_reply(struct nd_conn *conn, struct nd_slice bytes)
     nd_reactor_add_dirty(conn->owner, conn);
 }
 
+void nd_conn_inform(struct nd_conn *conn)
+{
+    char own[ND_ADDRESS_SIZE + 64];
+    int len =
+        snprintf(own, sizeof(own), ",\"client_id\":%llu,\"client_ip\":\"%.*s\"} \r\n",
+                 (unsigned long long)conn->cid, conn->ip_len, conn->address);
+    nd_conn_reply(conn, nd_blob_slice(conn->owner->info));
+    nd_conn_reply(conn, nd_slice(own, (size_t)len));
+}
+
 /* ---- log ---- */
 
 bool nd_conn_logs_debug(const struct nd_conn *conn)
 {
-    return conn->owner->engine->options.debug;
+    return conn->owner->settings->options.debug;
 }
 
 int nd_conn_name(const struct nd_conn *conn, char *to, size_t size)
@@ -391,7 +397,7 @@ static void log_slice(struct nd_conn *conn, enum nd_level level, struct nd_slice
 
 void nd_conn_log(struct nd_conn *conn, enum nd_level level, const char *format, ...)
 {
-    char text[512];
+    char text[ND_KIB];
     va_list args;
     va_start(args, format);
     int len = vsnprintf(text, sizeof(text), format, args);

@@ -1,6 +1,6 @@
 /* conn -- one connection: its states, what was read, what is owed, its end.
  *
- *             CONNECT            nd_admit
+ *             CONNECT             answer
  *   GREETED ----------> ADMITTING --------> OPEN --------> DRAINING ------> BURIED
  *      \___ another operation, no auth ______/
  *
@@ -22,11 +22,13 @@
 #include "hash.h"
 #include "nd.h"
 #include "outbuf.h"
+#include "rights.h"
 #include "sub.h"
 #include "sys.h"
 #include "timer.h"
 
 struct nd_reactor;
+struct nd_recheck;
 
 /* What the poller hands back: the first member of everything that is watched. */
 enum nd_source {
@@ -63,10 +65,15 @@ struct nd_conn {
     bool is_halted : 1;    /* paced: its next publish waits; brake.h */
     bool is_sated : 1;     /* owes too many replies: not read until they are gone */
     bool is_lingering : 1; /* sent -ERR: shut down for writing, input is thrown away */
+    bool has_ponged : 1;   /* has had a PONG: an INFO may come at any time */
+    bool has_missed_info : 1; /* there is a newer INFO than it was sent */
+    bool was_heard : 1;       /* something has come since the last PING */
+    bool was_full : 1;        /* wanted more subscriptions than it may have */
 
     struct nd_reactor *owner;
     uint64_t cid; /* never reused; cid % reactors is the owner */
     struct nd_gate *gate;
+    struct nd_rights rights; /* one reference to its permits */
     struct nd_outbuf out;
     uint64_t in_msgs, in_bytes, out_msgs, out_bytes;
     uint64_t burst_mark; /* of the burst that has seen it last; burst.c */
@@ -77,15 +84,18 @@ struct nd_conn {
     uint64_t sated_bytes;  /* to be written before a sated one is read again */
     uint32_t reply_bytes;  /* of PONG, +OK, -ERR and 503 since all was written */
     uint32_t lingered;     /* bytes thrown away */
+    uint32_t round;        /* the last that it has taken part in; change.h */
     uint64_t unsent;       /* what the kernel held when last asked */
     uint64_t progress_ms;  /* when the peer last took something, while blocked */
     struct nd_gate *pacer; /* who halted us last; one reference, or NULL */
     int64_t toll;          /* bytes of the publish that waits for it */
     int64_t prepaid;       /* bytes of its credit that are reserved for us */
 
-    struct nd_hash sids; /* our subscriptions, by sid */
+    struct nd_hash sids;        /* our subscriptions, by sid */
+    struct nd_recheck *recheck; /* the others of them, or NULL */
     struct nd_hash_link by_cid;
     struct nd_conn *next_ready, *next_dirty, *next_grave;
+    struct nd_conn *prev_alive, *next_alive;
     struct nd_timer phase; /* auth, admit or linger, as the state is */
     struct nd_timer ping;
     struct nd_timer owed;  /* while blocked */
@@ -110,6 +120,11 @@ void nd_conn_flush(struct nd_conn *conn);
 
 /* Reading may go on, after an answer, a pace window or a written backlog. */
 void nd_conn_resume(struct nd_conn *conn);
+
+/* Starts the timers that the settings ask for and that do not run. */
+void nd_conn_start_timers(struct nd_conn *conn);
+
+void nd_conn_inform(struct nd_conn *conn); /* INFO, as a reply */
 
 /* A direct answer (PONG, +OK ...): appended, counted, flushed when the turn ends. */
 void nd_conn_reply(struct nd_conn *conn, struct nd_slice bytes);

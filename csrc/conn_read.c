@@ -13,7 +13,7 @@ static bool is_simple(const struct nd_conn *conn, const struct nd_op *op)
         (op->reply.len > 0 && (conn->options & ND_OPT_NO_RESPONDERS) != 0);
     return op->kind == ND_OP_PUB && op->tail.len > 0 && op->size < ND_SHARE_MIN - 2 &&
            !wants_answer && !conn->is_traced &&
-           op->size <= conn->owner->engine->max_payload;
+           op->size <= conn->owner->settings->max_payload;
 }
 
 /* Adds one whole message to the burst; another subject, or a full one, begins anew.
@@ -69,7 +69,7 @@ static size_t run_publish(struct nd_conn *conn, const struct nd_op *op, size_t l
 /* The first word of a connection decides whether it must be a CONNECT. */
 static bool may_begin(struct nd_conn *conn, uint8_t first)
 {
-    if ((first | 0x20) == 'c' || !conn->owner->engine->options.auth_required) {
+    if ((first | 0x20) == 'c' || !conn->owner->settings->options.auth_required) {
         return true;
     }
     nd_conn_log(conn, ND_LEVEL_ERROR, "Authorization Error");
@@ -126,13 +126,13 @@ static size_t gather_repeated(struct nd_burst *burst, const struct last_line *la
 /* Warms the index for the PUBs at the front of *bytes*; returns how many there are. */
 static int look_ahead(struct nd_conn *conn, struct nd_slice bytes)
 {
-    struct nd_engine *engine = conn->owner->engine;
+    const struct nd_parse_limits *limits = &conn->owner->settings->limits;
     struct nd_slice subjects[ND_WARM_MAX];
     struct nd_op op;
     size_t at = 0;
     int count = 0, line;
     while (count < ND_WARM_MAX && at < bytes.len) {
-        line = nd_parse(bytes.ptr + at, bytes.len - at, &engine->limits, &op);
+        line = nd_parse(bytes.ptr + at, bytes.len - at, limits, &op);
         if (line <= 0 || op.kind > ND_OP_HPUB || op.size > bytes.len - at) {
             break;
         }
@@ -140,7 +140,7 @@ static int look_ahead(struct nd_conn *conn, struct nd_slice bytes)
         at += (size_t)line + op.size + 2;
     }
     if (count > 1) {
-        nd_sublist_warm(engine->index, subjects, (size_t)count);
+        nd_sublist_warm(conn->owner->engine->index, subjects, (size_t)count);
     }
     return ND_MAX(count, 1);
 }
@@ -151,7 +151,9 @@ static int look_ahead(struct nd_conn *conn, struct nd_slice bytes)
 static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *blob,
                   uint64_t *need)
 {
-    const struct nd_parse_limits *limits = &conn->owner->engine->limits;
+    /* For a line that was taken when its payload was awaited, under a higher limit. */
+    static const struct nd_parse_limits highest = {ND_LINE_CEILING, ND_LINE_CEILING};
+    const struct nd_parse_limits *limits = &conn->owner->settings->limits;
     struct nd_burst *burst = &conn->owner->burst;
     struct last_line last = {.len = 0};
     size_t used = 0;
@@ -182,6 +184,10 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
         }
         int line = nd_parse(rest.ptr, rest.len, limits, &op);
         if (nd_unlikely(line <= 0)) {
+            if (line == ND_PARSE_LINE && conn->is_announced && limits != &highest) {
+                limits = &highest;
+                continue;
+            }
             nd_burst_end(burst);
             if (line < 0 && nd_conn__can_run(conn)) {
                 nd_client_reject(conn, line, &op, rest);
@@ -190,6 +196,9 @@ static size_t run(struct nd_conn *conn, struct nd_slice bytes, struct nd_blob *b
         }
         if (conn->state == ND_CONN_GREETED && op.kind != ND_OP_CONNECT) {
             nd_conn_enter(conn, ND_CONN_OPEN);
+            if (!nd_client_begin(conn)) {
+                break;
+            }
         }
         if (nd_likely(op.kind <= ND_OP_HPUB)) {
             size_t len = run_publish(conn, &op, (size_t)line, rest, blob, need);
@@ -328,7 +337,7 @@ static void take_slab(struct nd_conn *conn, size_t len)
 static bool discard(struct nd_conn *conn)
 {
     struct nd_blob *slab = conn->owner->slab;
-    int64_t got = nd_sys_read(conn->fd, slab->data, slab->cap);
+    int64_t got = nd_sys_read(conn->fd, slab->data, ND_READ_SIZE);
     if (got == ND_AGAIN) {
         return false;
     }
@@ -356,7 +365,9 @@ static size_t plan_read(struct nd_conn *conn, struct iovec *iov, size_t *kept)
         *kept = conn->tail_len;
         memcpy(slab->data, conn->tail->data, *kept);
     }
-    size_t room = slab->cap - *kept;
+    const struct nd_parse_limits *limits = &conn->owner->settings->limits;
+    size_t lent = ND_READ_SIZE + ND_MAX(limits->line, limits->connect);
+    size_t room = lent > *kept ? lent - *kept : 0;
     if (conn->state == ND_CONN_GREETED) {
         room = ND_MIN(room, (size_t)ND_STRANGER_READ);
     }
@@ -392,6 +403,7 @@ bool nd_conn_read(struct nd_conn *conn)
     }
     size_t got = rc > 0 ? (size_t)rc : 0;
     conn->owner->read_bytes += got;
+    conn->was_heard |= got > 0;
     if (conn->is_direct) {
         take_direct(conn, got);
     } else {

@@ -34,7 +34,7 @@ void nd_deliver__owe(struct nd_reactor *reactor, struct nd_conn *to, uint64_t by
 {
     reactor->dirty_bytes += bytes;
     nd_reactor_add_dirty(reactor, to);
-    if (nd_likely(to->out.pending <= reactor->engine->early_mark)) {
+    if (nd_likely(to->out.pending <= reactor->settings->early_mark)) {
         return;
     }
     if (!to->is_blocked) {
@@ -84,7 +84,7 @@ bool nd_deliver__serve(struct nd_delivery *d, struct nd_sub *sub)
     if (!nd_conn_is_alive(to) || (!d->msg->is_echoed && to->cid == d->from_cid)) {
         return false;
     }
-    if (nd_unlikely(to->out.pending > reactor->engine->options.max_pending)) {
+    if (nd_unlikely(to->out.pending > reactor->settings->options.max_pending)) {
         nd_conn_cut(to);
         return false;
     }
@@ -175,7 +175,7 @@ static int send_mail(struct nd_delivery *d, uint32_t to, struct nd_match *match,
     } else {
         memcpy(mail->bytes + msg->line.len, msg->body.ptr, msg->body.len);
     }
-    if (nd_unlikely(outbox->weight > d->reactor->engine->outbox_high)) {
+    if (nd_unlikely(outbox->weight > d->reactor->settings->outbox_high)) {
         nd_reactor_post(d->reactor); /* so that its owner, and the brake, know of it */
     }
     return ND_OK;
@@ -203,7 +203,7 @@ static int64_t send_slices(struct nd_delivery *d, struct nd_match *match)
 {
     struct nd_engine *engine = d->reactor->engine;
     int64_t count = 0;
-    for (uint32_t to = 0; to < engine->options.reactors; to++) {
+    for (uint32_t to = 0; to < engine->reactor_count; to++) {
         if (to == d->reactor->index || match->starts[to] == match->starts[to + 1]) {
             continue;
         }
@@ -277,7 +277,7 @@ static int64_t deliver_widely(struct nd_delivery *d, struct nd_match *match,
 {
     struct nd_msg held = *d->msg;
     struct nd_blob *copy = NULL;
-    if (d->reactor->engine->options.reactors > 1) {
+    if (d->reactor->engine->reactor_count > 1) {
         if (hold_body(d->reactor, &held, &copy) != ND_OK) {
             return ND_ENOMEM;
         }

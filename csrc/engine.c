@@ -2,23 +2,33 @@
 
 #include <stdlib.h>
 
+#include "change.h"
 #include "reactor.h"
+#include "settings.h"
 
 /* ---- life ---- */
 
-static bool are_valid(const struct nd_options *o)
+static int make_reactors(struct nd_engine *engine, const struct nd_options *options)
 {
-    return o->reactors >= 1 && o->reactors <= ND_REACTORS_MAX &&
-           o->max_control_line >= 1 && o->max_control_line <= ND_LINE_CEILING &&
-           o->max_connect_line >= 1 && o->max_connect_line <= ND_LINE_CEILING &&
-           o->max_payload <= ND_PAYLOAD_CEILING && o->max_pending >= 1 &&
-           o->ping_max < UINT8_MAX && o->write_deadline_ms >= 1 &&
-           (!o->auth_required || o->auth_timeout_ms >= 1);
+    struct nd_settings *settings = nd_settings_new(options, 0);
+    struct nd_blob *info = nd_change_print_info("{", 1);
+    int rc = settings != NULL && info != NULL ? ND_OK : ND_ENOMEM;
+    for (uint32_t i = 0; i < engine->reactor_count && rc == ND_OK; i++) {
+        engine->reactors[i] = nd_reactor_new(engine, i, settings, info);
+        rc = engine->reactors[i] != NULL ? ND_OK : ND_ENOMEM;
+    }
+    if (settings != NULL) {
+        nd_settings_release(settings);
+    }
+    if (info != NULL) {
+        nd_blob_release(info);
+    }
+    return rc;
 }
 
-static int fill(struct nd_engine *engine)
+static int fill(struct nd_engine *engine, const struct nd_options *options)
 {
-    uint32_t count = engine->options.reactors;
+    uint32_t count = engine->reactor_count;
     int rc = nd_sys_random(&engine->key, sizeof(engine->key));
     if (rc == ND_OK) {
         rc = nd_events_init(&engine->events);
@@ -31,36 +41,20 @@ static int fill(struct nd_engine *engine)
     if (engine->index == NULL || engine->reactors == NULL) {
         return ND_ENOMEM;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        engine->reactors[i] = nd_reactor_new(engine, i);
-        if (engine->reactors[i] == NULL) {
-            return ND_ENOMEM;
-        }
-    }
-    return nd_engine_set_info(engine, "{", 1);
+    return make_reactors(engine, options);
 }
 
 struct nd_engine *nd_engine_new(const struct nd_options *options)
 {
     struct nd_engine *engine;
-    if (!are_valid(options) ||
+    if (!nd_options_are_valid(options) ||
         posix_memalign((void **)&engine, 64, sizeof(*engine)) != 0) {
         return NULL;
     }
     memset(engine, 0, sizeof(*engine));
-    engine->options = *options;
-    engine->limits.line = options->max_control_line;
-    engine->limits.connect = options->max_connect_line;
-    engine->max_payload = options->max_payload < 0 ? (uint64_t)ND_PAYLOAD_CEILING
-                                                   : (uint64_t)options->max_payload;
-    engine->high_water = ND_MAX(options->max_pending / 8, (uint64_t)1);
-    engine->early_mark = ND_MIN(engine->high_water, (uint64_t)ND_FLUSH_EARLY);
-    engine->inbox_high = ND_MIN(engine->high_water, (uint64_t)ND_MIB);
-    /* More than one read makes of it, and few marks of an inbox from all together. */
-    engine->outbox_high =
-        ND_MIN(engine->inbox_high * 5 / 8, 4 * engine->inbox_high / options->reactors);
+    engine->reactor_count = options->reactors;
     engine->pid = nd_sys_pid();
-    if (fill(engine) != ND_OK) {
+    if (fill(engine, options) != ND_OK) {
         nd_engine_free(engine);
         return NULL;
     }
@@ -69,7 +63,7 @@ struct nd_engine *nd_engine_new(const struct nd_options *options)
 
 void nd_engine_free(struct nd_engine *engine)
 {
-    uint32_t count = engine->reactors != NULL ? engine->options.reactors : 0;
+    uint32_t count = engine->reactors != NULL ? engine->reactor_count : 0;
     if (engine->pid != nd_sys_pid()) {
         return; /* a fork: threads, sockets and memory are the parent's */
     }
@@ -89,7 +83,6 @@ void nd_engine_free(struct nd_engine *engine)
         nd_sublist_free(engine->index);
     }
     nd_events_fini(&engine->events);
-    free(engine->info);
     free(engine);
 }
 
@@ -100,17 +93,15 @@ static int check_process(const struct nd_engine *engine)
 
 int nd_engine_set_info(struct nd_engine *engine, const char *json, uint32_t len)
 {
-    static const char verb[] = "INFO ";
-    uint32_t verb_len = sizeof(verb) - 1;
-    uint8_t *info = malloc(verb_len + len);
+    struct nd_blob *info = nd_change_print_info(json, len);
     if (info == NULL) {
         return ND_ENOMEM;
     }
-    memcpy(info, verb, verb_len);
-    memcpy(info + verb_len, json, len);
-    free(engine->info);
-    engine->info = info;
-    engine->info_len = verb_len + len;
+    for (uint32_t i = 0; i < engine->reactor_count; i++) {
+        nd_blob_retain(info);
+        nd_change_set_info(engine->reactors[i], info);
+    }
+    nd_blob_release(info);
     return ND_OK;
 }
 
@@ -118,7 +109,7 @@ int nd_engine_set_info(struct nd_engine *engine, const char *json, uint32_t len)
 
 int nd_reactor_run(struct nd_engine *engine, uint32_t index)
 {
-    if (index >= engine->options.reactors) {
+    if (index >= engine->reactor_count) {
         return ND_EINVAL;
     }
     if (check_process(engine) != ND_OK) {
@@ -134,7 +125,7 @@ int nd_reactor_run(struct nd_engine *engine, uint32_t index)
 int64_t nd_reactor_step(struct nd_engine *engine, uint32_t index, uint64_t now_ms,
                         const struct nd_ready *ready, int32_t count)
 {
-    if (index >= engine->options.reactors || now_ms == 0) {
+    if (index >= engine->reactor_count || now_ms == 0) {
         return ND_EINVAL;
     }
     if (check_process(engine) != ND_OK) {
@@ -158,7 +149,7 @@ int64_t nd_reactor_step(struct nd_engine *engine, uint32_t index, uint64_t now_m
 int32_t nd_reactor_wants(struct nd_engine *engine, uint32_t index,
                          struct nd_want *wants, int32_t capacity)
 {
-    return index < engine->options.reactors
+    return index < engine->reactor_count
                ? nd_poll_wants(engine->reactors[index]->poll, wants, capacity)
                : ND_EINVAL;
 }
@@ -169,7 +160,7 @@ void nd_stop(struct nd_engine *engine)
         return;
     }
     atomic_store(&engine->is_stopping, true);
-    for (uint32_t i = 0; i < engine->options.reactors; i++) {
+    for (uint32_t i = 0; i < engine->reactor_count; i++) {
         nd_bell_ring(&engine->reactors[i]->inbox.bell);
     }
 }
@@ -183,7 +174,7 @@ struct mailbag {
 
 static void post_bag(struct nd_engine *engine, struct mailbag *bag)
 {
-    for (uint32_t i = 0; i < engine->options.reactors; i++) {
+    for (uint32_t i = 0; i < engine->reactor_count; i++) {
         nd_outbox_post(&bag->outboxes[i], &engine->reactors[i]->inbox);
     }
 }
@@ -221,8 +212,8 @@ int nd_adopt(struct nd_engine *engine, int fd)
     }
     uint64_t cid = nd_engine_next_cid(engine);
     atomic_fetch_add(&engine->connections, 1); /* it may be gone before we return */
-    rc = push_socket(engine, ND_MAIL_ADOPT, (uint32_t)(cid % engine->options.reactors),
-                     fd, cid);
+    rc = push_socket(engine, ND_MAIL_ADOPT, (uint32_t)(cid % engine->reactor_count), fd,
+                     cid);
     if (rc == ND_OK) {
         atomic_fetch_add_explicit(&engine->total_connections, 1, memory_order_relaxed);
     } else {
@@ -231,25 +222,29 @@ int nd_adopt(struct nd_engine *engine, int fd)
     return rc;
 }
 
-/* *key*: the text that the answer is to be remembered for; may be empty. */
+/* *key*: the text that the answer is to be remembered for, as long as the settings have
+ * that version; may be empty. */
 static int push_answer(struct nd_engine *engine, struct mailbag *bag, uint32_t kind,
-                       uint64_t cid, const struct nd_answer *answer,
+                       uint64_t cid, const struct nd_answer *answer, uint32_t version,
                        struct nd_slice key)
 {
     uint32_t text_len = ND_MIN(answer->text_len, (uint32_t)ND_NOTE_MAX);
     uint32_t reason_len = ND_MIN(answer->reason_len, (uint32_t)ND_NOTE_MAX);
     struct nd_mail_answer *mail =
-        nd_outbox_push(&bag->outboxes[cid % engine->options.reactors], kind,
+        nd_outbox_push(&bag->outboxes[cid % engine->reactor_count], kind,
                        sizeof(*mail) + text_len + reason_len + key.len);
     if (mail == NULL) {
         return ND_ENOMEM;
     }
     mail->cid = cid;
+    mail->rights = (struct nd_rights){answer->grant, answer->permits};
+    nd_permits_retain(answer->permits);
     mail->options = answer->options;
     mail->has_note = answer->text != NULL;
     mail->text_len = text_len;
     mail->reason_len = reason_len;
     mail->key_len = (uint32_t)key.len;
+    mail->version = version;
     if (text_len > 0) {
         memcpy(mail->text, answer->text, text_len);
     }
@@ -262,35 +257,79 @@ static int push_answer(struct nd_engine *engine, struct mailbag *bag, uint32_t k
     return ND_OK;
 }
 
-static int send_answer(struct nd_engine *engine, uint32_t kind, uint64_t cid,
-                       const struct nd_answer *answer)
+static int push_verdict(struct nd_engine *engine, struct mailbag *bag, uint64_t cid,
+                        const struct nd_answer *answer, uint32_t version,
+                        struct nd_slice key)
+{
+    switch (answer->verdict) {
+    case ND_VERDICT_ADMIT:
+        return push_answer(engine, bag, ND_MAIL_ADMIT, cid, answer, version, key);
+    case ND_VERDICT_REFUSE:
+        return push_answer(engine, bag, ND_MAIL_REFUSE, cid, answer, version, key);
+    default:
+        return ND_OK;
+    }
+}
+
+int nd_answer_many(struct nd_engine *engine, const uint64_t *cids,
+                   const struct nd_answer *answers, int32_t count)
 {
     struct mailbag bag = {0};
     int rc = check_process(engine);
-    if (rc == ND_OK) {
-        rc = push_answer(engine, &bag, kind, cid, answer, nd_slice(NULL, 0));
-        post_bag(engine, &bag);
+    if (rc != ND_OK) {
+        return rc;
     }
+    for (int32_t i = 0; i < count; i++) {
+        int pushed =
+            push_verdict(engine, &bag, cids[i], &answers[i], 0, nd_slice(NULL, 0));
+        rc = pushed != ND_OK ? pushed : rc;
+    }
+    post_bag(engine, &bag);
     return rc;
-}
-
-int nd_admit(struct nd_engine *engine, uint64_t cid, uint32_t options, const char *note,
-             uint32_t len)
-{
-    struct nd_answer answer = {.options = options, .text = note, .text_len = len};
-    return send_answer(engine, ND_MAIL_ADMIT, cid, &answer);
-}
-
-int nd_refuse(struct nd_engine *engine, uint64_t cid, const char *text, uint32_t len)
-{
-    struct nd_answer answer = {.text = text, .text_len = len};
-    return send_answer(engine, ND_MAIL_REFUSE, cid, &answer);
 }
 
 int nd_close(struct nd_engine *engine, uint64_t cid)
 {
     struct nd_answer answer = {0};
-    return send_answer(engine, ND_MAIL_CLOSE, cid, &answer);
+    struct mailbag bag = {0};
+    int rc = check_process(engine);
+    if (rc == ND_OK) {
+        rc = push_answer(engine, &bag, ND_MAIL_CLOSE, cid, &answer, 0,
+                         nd_slice(NULL, 0));
+        post_bag(engine, &bag);
+    }
+    return rc;
+}
+
+/* One reactor's copy of the changes. */
+static int push_changes(struct nd_outbox *outbox, const struct nd_regrant *changes,
+                        uint32_t count)
+{
+    struct nd_mail_regrant *mail =
+        nd_outbox_push(outbox, ND_MAIL_REGRANT, sizeof(*mail));
+    if (mail == NULL) {
+        return ND_ENOMEM;
+    }
+    mail->changes = nd_changes_new(changes, count);
+    return mail->changes != NULL ? ND_OK : ND_ENOMEM;
+}
+
+int nd_regrant(struct nd_engine *engine, const struct nd_regrant *changes,
+               uint32_t count)
+{
+    struct mailbag bag = {0};
+    int rc = check_process(engine);
+    for (uint32_t i = 0; i < engine->reactor_count && rc == ND_OK; i++) {
+        rc = push_changes(&bag.outboxes[i], changes, count);
+    }
+    if (rc == ND_OK) {
+        post_bag(engine, &bag);
+        return ND_OK;
+    }
+    for (uint32_t i = 0; i < engine->reactor_count; i++) {
+        nd_reactor_dispose(bag.outboxes[i].first);
+    }
+    return rc;
 }
 
 /* ---- the control thread ---- */
@@ -299,6 +338,8 @@ int nd_close(struct nd_engine *engine, uint64_t cid)
 static void hand_over(struct nd_engine *engine, struct nd_event_node *first,
                       nd_on_events on_events, void *context)
 {
+    /* Before Python decides: what it decides by older rules is not for the memo. */
+    uint32_t version = atomic_load(&engine->version);
     struct nd_event events[ND_EVENT_BATCH] = {0};
     struct nd_answer answers[ND_EVENT_BATCH] = {0};
     struct mailbag bag = {0};
@@ -308,14 +349,9 @@ static void hand_over(struct nd_engine *engine, struct nd_event_node *first,
     }
     on_events(context, events, answers, count);
     for (int32_t i = 0; i < count; i++) {
-        if (answers[i].verdict != ND_VERDICT_NONE) {
-            bool is_admitted = answers[i].verdict == ND_VERDICT_ADMIT;
-            bool is_kept =
-                is_admitted && answers[i].is_lasting && events[i].prior == NULL;
-            push_answer(engine, &bag, is_admitted ? ND_MAIL_ADMIT : ND_MAIL_REFUSE,
-                        events[i].cid, &answers[i],
-                        nd_slice(events[i].text, is_kept ? events[i].text_len : 0));
-        }
+        bool is_kept = answers[i].is_lasting && events[i].prior == NULL;
+        push_verdict(engine, &bag, events[i].cid, &answers[i], version,
+                     nd_slice(events[i].text, is_kept ? events[i].text_len : 0));
     }
     post_bag(engine, &bag);
     while (first != NULL) {
@@ -348,7 +384,7 @@ void nd_stats_read(struct nd_engine *engine, struct nd_stats *stats)
 {
     struct nd_sublist_counts index;
     memset(stats, 0, sizeof(*stats));
-    for (uint32_t i = 0; i < engine->options.reactors; i++) {
+    for (uint32_t i = 0; i < engine->reactor_count; i++) {
         const struct nd_tally *tally = &engine->reactors[i]->tally;
         stats->in_msgs += read_number(&tally->in_msgs);
         stats->in_bytes += read_number(&tally->in_bytes);

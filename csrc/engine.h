@@ -11,31 +11,23 @@
 #include "event.h"
 #include "hash.h"
 #include "nd.h"
-#include "parser.h"
 #include "sublist.h"
 
 struct nd_reactor;
 
 struct nd_engine {
-    struct nd_options options;
-    struct nd_parse_limits limits;
-    uint64_t max_payload; /* bytes; what is enforced */
-    uint64_t high_water;  /* bytes owed by a blocked connection: it is heavy */
-    uint64_t early_mark;  /* bytes owed by anyone: looked at before the turn ends */
-    uint64_t inbox_high;  /* bytes of mail not collected: the inbox is heavy */
-    uint64_t outbox_high; /* bytes of mail not posted: it is posted at once */
     struct nd_hash_key key;
-    int pid;       /* of the process that made it; a fork may not use it */
-    uint8_t *info; /* INFO line up to the client's own fields */
-    uint32_t info_len;
+    int pid; /* of the process that made it; a fork may not use it */
 
     struct nd_sublist *index;
     struct nd_events events;
-    struct nd_reactor **reactors; /* options.reactors of them */
+    struct nd_reactor **reactors;
+    uint32_t reactor_count;
 
     /* Looked at for each message or turn, seldom written. */
     _Atomic uint32_t heavy_count; /* gates that are heavy, inboxes included */
     _Atomic bool is_stopping;
+    _Atomic uint32_t version; /* of the last settings given out */
 
     /* Written for each connection: a cache line of their own. */
     _Alignas(64) _Atomic uint64_t last_cid;

@@ -21,9 +21,9 @@ static void deal(struct nd_reactor *reactor, int fd)
 {
     struct nd_engine *engine = reactor->engine;
     uint64_t cid = nd_engine_next_cid(engine);
-    uint32_t owner = (uint32_t)(cid % engine->options.reactors);
+    uint32_t owner = (uint32_t)(cid % engine->reactor_count);
     uint64_t open = atomic_fetch_add(&engine->connections, 1) + 1;
-    uint32_t max = engine->options.max_connections;
+    uint32_t max = reactor->settings->options.max_connections;
     bool is_surplus = max > 0 && open > max;
     atomic_fetch_sub(&engine->connections, is_surplus);
     atomic_fetch_add_explicit(&engine->total_connections, 1, memory_order_relaxed);

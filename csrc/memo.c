@@ -20,12 +20,14 @@ static void clear(struct nd_memo_entry *entry)
     if (entry->text != NULL) {
         nd_blob_release(entry->text);
         nd_blob_release(entry->note);
+        nd_permits_release(entry->rights.permits);
         entry->text = NULL;
     }
 }
 
 void nd_memo_put(struct nd_memo *memo, const struct nd_hash_key *key,
-                 struct nd_slice text, struct nd_blob *note, uint32_t options)
+                 struct nd_slice text, struct nd_blob *note, uint32_t options,
+                 struct nd_rights rights)
 {
     struct nd_memo_entry *entry = &memo->entries[memo->next % ND_MEMO_ENTRIES];
     if (text.len > ND_MEMO_TEXT || nd_memo_find(memo, key, text) != NULL) {
@@ -37,7 +39,9 @@ void nd_memo_put(struct nd_memo *memo, const struct nd_hash_key *key,
     }
     clear(entry);
     nd_blob_retain(note);
-    *entry = (struct nd_memo_entry){nd_hash_bytes(key, text), copy, note, options};
+    nd_permits_retain(rights.permits);
+    *entry =
+        (struct nd_memo_entry){nd_hash_bytes(key, text), copy, note, options, rights};
     memo->next++;
 }
 

@@ -12,6 +12,7 @@
 #include "hash.h"
 #include "mem.h"
 #include "nd.h"
+#include "rights.h"
 
 enum {
     ND_MEMO_ENTRIES = 16,      /* count */
@@ -19,10 +20,11 @@ enum {
 };
 
 struct nd_memo_entry {
-    uint64_t hash;        /* of the text */
-    struct nd_blob *text; /* the argument of CONNECT; NULL = empty */
-    struct nd_blob *note; /* what Python leaves with such a client */
-    uint32_t options;     /* bits of enum nd_connect_option */
+    uint64_t hash;           /* of the text */
+    struct nd_blob *text;    /* the argument of CONNECT; NULL = empty */
+    struct nd_blob *note;    /* what Python leaves with such a client */
+    uint32_t options;        /* bits of enum nd_connect_option */
+    struct nd_rights rights; /* one reference to its permits */
 };
 
 struct nd_memo {
@@ -35,9 +37,11 @@ const struct nd_memo_entry *nd_memo_find(const struct nd_memo *memo,
                                          const struct nd_hash_key *key,
                                          struct nd_slice text);
 
-/* Retains *note*. Without memory, or if the text is long, nothing is remembered. */
+/* Retains *note* and the permits. Without memory, or if the text is long, nothing is
+ * remembered. */
 void nd_memo_put(struct nd_memo *memo, const struct nd_hash_key *key,
-                 struct nd_slice text, struct nd_blob *note, uint32_t options);
-void nd_memo_fini(struct nd_memo *memo);
+                 struct nd_slice text, struct nd_blob *note, uint32_t options,
+                 struct nd_rights rights);
+void nd_memo_fini(struct nd_memo *memo); /* empty afterwards, and as good as new */
 
 #endif

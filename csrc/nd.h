@@ -69,7 +69,11 @@ enum {
     ND_BURST_MAX = 128,           /* messages delivered together */
     ND_BURST_BYTES = 64 * ND_KIB, /* and what they may weigh */
     ND_RUN_SLICE = 2048,          /* operations but PUB of one connection in one turn */
+    ND_CHECK_SLICE = 256,         /* subscriptions rechecked in one turn */
     ND_BURY_SLICE = 1024,         /* subscriptions removed for the dead in one turn */
+    ND_EXPIRE_SLICE = 256,        /* timers of one kind that run in one turn */
+    ND_CHANGE_SLICE = 128,        /* connections that a round comes to in one turn */
+    ND_LAME_SLICE = 128,          /* connections sent away in one turn */
     ND_CACHE_ENTRIES = 4096,      /* match results that a reactor keeps at most */
     ND_CACHE_BYTES = ND_MIB,      /* and what they may weigh together */
     ND_WARM_MAX = 16,             /* subjects that are looked at ahead of time */
@@ -78,8 +82,9 @@ enum {
     ND_SPIN_BYTES = 16 * ND_KIB, /* read in a turn: from here up nobody spins */
     ND_SPIN_US = 50,             /* of looking for work before sleep */
     ND_SPIN_SOON_US = 100,       /* a sleep shorter than that might as well be spun */
-    ND_ACCEPT_PAUSE_MS = 20, /* before a listener without descriptors is tried again */
+    ND_ACCEPT_PAUSE_MS = 10, /* before a listener without descriptors is tried again */
     ND_ADMIT_MS = 10000,     /* for Python to answer a CONNECT, bcrypt and all */
+    ND_REGRANT_MS = 15000,   /* longer than an answer may take: changes remembered */
     ND_LINGER_MS = 250,      /* for the peer to read our -ERR and go */
     ND_OWED_MS = 100,        /* between two looks at a blocked connection's progress */
     ND_PACE_MS = 10,         /* one pace window; see brake.h */

@@ -19,6 +19,7 @@ enum nd_error {
 };
 
 struct nd_engine;
+struct nd_permits; /* what a user may do; counted, immutable */
 
 struct nd_options {
     uint32_t reactors;          /* count, 1 to 64 */
@@ -27,6 +28,7 @@ struct nd_options {
     uint32_t max_connect_line;  /* bytes of the argument of CONNECT and INFO */
     int64_t max_payload;        /* bytes; negative = up to 1 GiB */
     uint64_t max_pending;       /* bytes owed to one connection before it is cut */
+    uint32_t max_subscriptions; /* of one connection; 0 = no limit */
     uint32_t ping_interval_ms;  /* 0 = never */
     uint32_t ping_max;          /* PINGs that may stay unanswered, at most 254 */
     uint32_t write_deadline_ms; /* without progress for so long: a slow consumer */
@@ -34,6 +36,8 @@ struct nd_options {
     bool auth_required;
     bool debug; /* make ND_LEVEL_DEBUG events */
     bool trace; /* make ND_LEVEL_TRACE events, of connections made from now on */
+    uint64_t open_grant; /* of clients that act without a CONNECT; as in nd_answer */
+    struct nd_permits *open_permits;
 };
 
 struct nd_stats {
@@ -83,7 +87,7 @@ struct nd_event {
 };
 
 enum nd_verdict {
-    ND_VERDICT_NONE = 0,   /* nothing to say, or nd_admit / nd_refuse follows later */
+    ND_VERDICT_NONE = 0,   /* nothing to say, or nd_answer_many follows later */
     ND_VERDICT_ADMIT = 1,  /* let it in with these options; keep the note */
     ND_VERDICT_REFUSE = 2, /* send -ERR 'text', none if it is empty, and close */
 };
@@ -109,10 +113,35 @@ struct nd_answer {      /* to the event of the same position; arrives zeroed */
                            sends the same text, so Python need not be asked again */
     const char *reason; /* REFUSE: for the log, level ERROR; NULL = no line */
     uint32_t reason_len;
+    uint64_t grant; /* ADMIT with a note: a number for why, see nd_regrant */
+    struct nd_permits *permits; /* and what it may do; NULL = everything */
 };
 
 typedef void (*nd_on_events)(void *context, const struct nd_event *events,
                              struct nd_answer *answers, int32_t count);
+
+/* ---- permissions ---- */
+
+enum nd_rule_list {
+    ND_RULE_PUBLISH_ALLOW = 0, /* an allow list without rules allows everything */
+    ND_RULE_PUBLISH_DENY = 1,
+    ND_RULE_SUBSCRIBE_ALLOW = 2,
+    ND_RULE_SUBSCRIBE_DENY = 3,
+};
+
+struct nd_rule {
+    uint32_t list;       /* enum nd_rule_list */
+    const char *subject; /* a pattern */
+    uint32_t subject_len;
+    const char *queue;  /* SUBSCRIBE: a pattern too, for such queue groups alone */
+    uint32_t queue_len; /* 0 = for all subscriptions */
+};
+
+/* *name* is the user's, for log lines. NULL: a rule is not valid, or no memory. The
+ * engine keeps what it needs of it, so the caller may release it at any time. */
+struct nd_permits *nd_permits_new(const char *name, uint32_t name_len,
+                                  const struct nd_rule *rules, uint32_t count);
+void nd_permits_release(struct nd_permits *permits);
 
 /* ---- life ---- */
 
@@ -121,7 +150,7 @@ struct nd_engine *nd_engine_new(const struct nd_options *options); /* NULL: bad 
 void nd_engine_free(struct nd_engine *engine); /* after every run call has returned */
 
 /* The INFO object without its last brace, as every client shall get it; the engine
- * adds client_id, client_ip and `} \r\n`. Before the first nd_listen or nd_adopt. */
+ * adds client_id, client_ip and `} \r\n`. Before a reactor runs. */
 int nd_engine_set_info(struct nd_engine *engine, const char *json, uint32_t len);
 
 int nd_listen(struct nd_engine *engine, int fd); /* takes a listening socket */
@@ -133,6 +162,19 @@ int nd_reactor_run(struct nd_engine *engine, uint32_t index);
 
 /* Runs the control loop until every reactor has ended and all events are given out. */
 int nd_control_run(struct nd_engine *engine, nd_on_events on_events, void *context);
+
+/* Replaces all settings but the number of reactors (ND_EINVAL if it differs), and the
+ * INFO object; if that is another one, clients of protocol 1 are told. All of it, or
+ * nothing: ND_EINVAL, ND_ENOMEM. What Python decides from now on has to be by the new
+ * rules: what it said of CONNECTs before is forgotten. */
+int nd_reconfigure(struct nd_engine *engine, const struct nd_options *options,
+                   const char *json, uint32_t len);
+
+/* Closes the listeners, and tells clients of protocol 1 by this INFO object, which then
+ * stays. After *grace_ms*, closes connections one by one, evenly over *duration_ms*,
+ * with what they are owed. nd_stop ends it at any time; a second call does nothing. */
+int nd_lame_duck(struct nd_engine *engine, const char *json, uint32_t len,
+                 uint32_t grace_ms, uint32_t duration_ms);
 
 /* Ends every run call: no more reading, what is owed gets 0.5 s, then all is closed. */
 void nd_stop(struct nd_engine *engine);
@@ -165,10 +207,22 @@ int32_t nd_reactor_wants(struct nd_engine *engine, uint32_t index,
 
 /* ---- answers that come later, and orders ---- */
 
-int nd_admit(struct nd_engine *engine, uint64_t cid, uint32_t options, const char *note,
-             uint32_t len);
-int nd_refuse(struct nd_engine *engine, uint64_t cid, const char *text, uint32_t len);
+/* Each to the connection of the same position. ND_ENOMEM: some were not sent. */
+int nd_answer_many(struct nd_engine *engine, const uint64_t *cids,
+                   const struct nd_answer *answers, int32_t count);
 int nd_close(struct nd_engine *engine, uint64_t cid); /* no effect if it is gone */
+
+struct nd_regrant {
+    uint64_t grant;
+    struct nd_permits *permits; /* in place of those that came with the grant */
+    bool is_revoked; /* nobody is to be here by it: -ERR 'Authorization Violation' */
+};
+
+/* Changes what those may do who were let in by these grants, and those whose answer is
+ * still on its way. Each grant once; a number that was revoked is not used again.
+ * ND_ENOMEM: nothing has changed. */
+int nd_regrant(struct nd_engine *engine, const struct nd_regrant *changes,
+               uint32_t count);
 
 /* ---- facts ---- */
 

@@ -144,6 +144,20 @@ void nd_place_drop(struct nd_place *place, struct nd_teams *teams, struct nd_sub
     nd_pantry_drop(pantry, team);
 }
 
+void nd_place_swap(struct nd_place *place, struct nd_teams *teams, struct nd_sub *sub,
+                   struct nd_sub *fresh)
+{
+    struct nd_slice queue = nd_sub_queue(sub);
+    struct nd_tiers *row = &place->plain;
+    if (queue.len > 0) {
+        uint64_t hash = team_hash(teams, place, queue);
+        row = &team_find(teams, place, queue, hash)->members;
+    }
+    assert(nd_tiers_get(row, sub->slot) == sub);
+    *nd_tiers_at(row, sub->slot) = fresh;
+    fresh->slot = sub->slot;
+}
+
 /* ---- copying ---- */
 
 static size_t row_copy(const struct nd_tiers *row, uint32_t *index, struct nd_sub **to,

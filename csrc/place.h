@@ -68,6 +68,10 @@ int nd_place_add(struct nd_place *place, struct nd_teams *teams, struct nd_sub *
 
 void nd_place_drop(struct nd_place *place, struct nd_teams *teams, struct nd_sub *sub);
 
+/* Seats *fresh*, which is of the same queue, where *sub* was. */
+void nd_place_swap(struct nd_place *place, struct nd_teams *teams, struct nd_sub *sub,
+                   struct nd_sub *fresh);
+
 /* Copies and retains up to *room* subscriptions. Fewer than *room*: it was the last. */
 size_t nd_place_copy(const struct nd_place *place, struct nd_place_pos *pos,
                      struct nd_sub **to, size_t room);

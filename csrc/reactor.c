@@ -4,7 +4,7 @@
 
 #include "brake.h"
 #include "client.h"
-#include "reactor_own.h"
+#include "recheck.h"
 
 enum {
     SWEEP_SLICE = 64, /* cached results looked at in one turn */
@@ -15,7 +15,7 @@ enum {
 
 static void init_timers(struct nd_reactor *reactor)
 {
-    const struct nd_options *options = &reactor->engine->options;
+    const struct nd_options *options = &reactor->settings->options;
     nd_timers_init(&reactor->auth, options->auth_timeout_ms);
     nd_timers_init(&reactor->admit, ND_ADMIT_MS);
     nd_timers_init(&reactor->ping, options->ping_interval_ms);
@@ -29,18 +29,19 @@ static void init_timers(struct nd_reactor *reactor)
 static int fill(struct nd_reactor *reactor)
 {
     struct nd_engine *engine = reactor->engine;
-    uint32_t line = ND_MAX(engine->limits.line, engine->limits.connect);
-    reactor->slab = nd_blob_new(ND_READ_SIZE + line + 64);
-    reactor->scratch = malloc(2 * (line + 64));
-    reactor->bare_line = reactor->scratch + line + 64;
-    reactor->outboxes = calloc(engine->options.reactors, sizeof(*reactor->outboxes));
+    /* For the longest line that may ever be allowed: what is not used costs nothing. */
+    size_t line = ND_LINE_CEILING + 64;
+    reactor->slab = nd_blob_new(ND_READ_SIZE + line);
+    reactor->scratch = malloc(2 * line);
+    reactor->bare_line = reactor->scratch + line;
+    reactor->outboxes = calloc(engine->reactor_count, sizeof(*reactor->outboxes));
     reactor->cache = nd_cache_new(engine->index, &engine->key);
     reactor->poll = nd_poll_open();
     if (reactor->slab == NULL || reactor->scratch == NULL ||
         reactor->outboxes == NULL || reactor->cache == NULL || reactor->poll == NULL) {
         return ND_ENOMEM;
     }
-    for (uint32_t i = 0; i < engine->options.reactors; i++) {
+    for (uint32_t i = 0; i < engine->reactor_count; i++) {
         reactor->outboxes[i].pool = &reactor->pages;
     }
     reactor->random = nd_hash_u64(&engine->key, reactor->index) | 1;
@@ -48,7 +49,8 @@ static int fill(struct nd_reactor *reactor)
                              &reactor->bell_source);
 }
 
-struct nd_reactor *nd_reactor_new(struct nd_engine *engine, uint32_t index)
+struct nd_reactor *nd_reactor_new(struct nd_engine *engine, uint32_t index,
+                                  struct nd_settings *settings, struct nd_blob *info)
 {
     struct nd_reactor *reactor;
     if (posix_memalign((void **)&reactor, 64, sizeof(*reactor)) != 0) {
@@ -58,12 +60,16 @@ struct nd_reactor *nd_reactor_new(struct nd_engine *engine, uint32_t index)
     reactor->engine = engine;
     reactor->index = index;
     reactor->bell_source = ND_SOURCE_BELL;
+    reactor->settings = settings;
+    reactor->info = info;
     nd_hash_init(&reactor->conns);
     init_timers(reactor);
     if (nd_inbox_init(&reactor->inbox) != ND_OK) {
         free(reactor);
         return NULL;
     }
+    nd_settings_retain(settings);
+    nd_blob_retain(info);
     if (fill(reactor) != ND_OK) {
         nd_reactor_free(reactor);
         return NULL;
@@ -85,8 +91,12 @@ void nd_reactor_close_all(struct nd_reactor *reactor)
         /* Closing one may have made others ready: nobody will be served any more. */
         reactor->ready_first = reactor->ready_last = NULL;
         reactor->dirty_first = reactor->dirty_last = NULL;
+        reactor->unchecked_first = reactor->unchecked_last = NULL;
         for (struct nd_conn *c = reactor->graveyard; c != NULL; c = c->next_grave) {
             c->is_ready = c->is_dirty = false;
+            if (c->recheck != NULL) {
+                c->recheck->is_listed = false;
+            }
         }
         bury(reactor, UINT32_MAX);
     }
@@ -98,10 +108,10 @@ void nd_reactor_free(struct nd_reactor *reactor)
         nd_poll_close(reactor->poll);
     }
     for (uint32_t i = 0;
-         reactor->outboxes != NULL && i < reactor->engine->options.reactors; i++) {
-        nd_reactor__dispose(reactor->outboxes[i].first);
+         reactor->outboxes != NULL && i < reactor->engine->reactor_count; i++) {
+        nd_reactor_dispose(reactor->outboxes[i].first);
     }
-    nd_reactor__dispose(nd_inbox_take(&reactor->inbox));
+    nd_reactor_dispose(nd_inbox_take(&reactor->inbox));
     nd_inbox_fini(&reactor->inbox);
     if (reactor->cache != NULL) {
         nd_cache_free(reactor->cache);
@@ -110,6 +120,10 @@ void nd_reactor_free(struct nd_reactor *reactor)
         nd_blob_release(reactor->slab);
     }
     nd_memo_fini(&reactor->memo);
+    nd_change_fini(&reactor->change);
+    nd_settings_release(reactor->settings);
+    nd_blob_release(reactor->info);
+    nd_changes_free(reactor->changes);
     nd_page_pool_fini(&reactor->pages);
     nd_pool_fini(&reactor->pool);
     nd_hash_fini(&reactor->conns);
@@ -130,6 +144,25 @@ void nd_reactor_add_ready(struct nd_reactor *reactor, struct nd_conn *conn)
         reactor->ready_last = conn;
         reactor->ready_count++;
     }
+}
+
+void nd_reactor_add_alive(struct nd_reactor *reactor, struct nd_conn *conn)
+{
+    conn->prev_alive = reactor->alive_last;
+    conn->next_alive = NULL;
+    *(reactor->alive_last != NULL ? &reactor->alive_last->next_alive
+                                  : &reactor->alive_first) = conn;
+    reactor->alive_last = conn;
+    reactor->alive_count++;
+}
+
+void nd_reactor_drop_alive(struct nd_reactor *reactor, struct nd_conn *conn)
+{
+    *(conn->prev_alive != NULL ? &conn->prev_alive->next_alive
+                               : &reactor->alive_first) = conn->next_alive;
+    *(conn->next_alive != NULL ? &conn->next_alive->prev_alive : &reactor->alive_last) =
+        conn->prev_alive;
+    reactor->alive_count--;
 }
 
 struct nd_conn *nd_reactor_find(struct nd_reactor *reactor, uint64_t cid)
@@ -220,12 +253,17 @@ static void expire(struct nd_reactor *reactor)
     struct nd_timer *timer;
     for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
         struct nd_timers *list = (void *)((char *)reactor + kinds[i].list);
-        while ((timer = nd_timers_take_due(list, reactor->now_ms)) != NULL) {
+        uint32_t left = ND_EXPIRE_SLICE;
+        while (left-- > 0 &&
+               (timer = nd_timers_take_due(list, reactor->now_ms)) != NULL) {
             kinds[i].expired((void *)((char *)timer - kinds[i].timer));
         }
     }
     if (nd_timers_take_due(&reactor->accept, reactor->now_ms) != NULL) {
         nd_listeners_resume(reactor);
+    }
+    if (reactor->lame.is_on && reactor->now_ms >= reactor->lame.due_ms) {
+        nd_lame_send_away(reactor);
     }
 }
 
@@ -262,15 +300,18 @@ static int64_t until_due(const struct nd_reactor *reactor)
         &reactor->auth, &reactor->admit, &reactor->linger, &reactor->ping,
         &reactor->owed, &reactor->heavy, &reactor->pace,   &reactor->accept};
     uint64_t due_ms = reactor->is_stopping ? reactor->stop_by_ms : UINT64_MAX;
-    bool has_work = reactor->ready_first != NULL || reactor->graveyard != NULL;
+    if (reactor->lame.is_on && reactor->alive_count > 0) {
+        due_ms = ND_MIN(due_ms, reactor->lame.due_ms);
+    }
+    bool has_work = reactor->ready_first != NULL || reactor->graveyard != NULL ||
+                    reactor->change.settings != NULL || reactor->change.is_going_round;
     if ((has_work && !reactor->is_stopping) || reactor->dirty_first != NULL ||
-        reactor->is_sweeping || nd_inbox_has_mail(&reactor->inbox)) {
+        reactor->is_sweeping || reactor->unchecked_first != NULL ||
+        nd_inbox_has_mail(&reactor->inbox)) {
         return 0;
     }
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
-        if (lists[i]->first != NULL) {
-            due_ms = ND_MIN(due_ms, lists[i]->first->due_ms);
-        }
+        due_ms = ND_MIN(due_ms, nd_timers_due(lists[i]));
     }
     if (due_ms == UINT64_MAX) {
         return -1;
@@ -313,19 +354,19 @@ static void stop_step(struct nd_reactor *reactor)
         reactor->stop_by_ms = reactor->now_ms + ND_STOP_MS;
         nd_listeners_close(reactor);
         nd_reactor_post(reactor);
-        if (atomic_fetch_add(&engine->quiet, 1) + 1 == engine->options.reactors) {
-            for (uint32_t i = 0; i < engine->options.reactors; i++) {
+        if (atomic_fetch_add(&engine->quiet, 1) + 1 == engine->reactor_count) {
+            for (uint32_t i = 0; i < engine->reactor_count; i++) {
                 nd_bell_ring(&engine->reactors[i]->inbox.bell);
             }
         }
     }
-    bool is_quiet = atomic_load(&engine->quiet) == engine->options.reactors;
+    bool is_quiet = atomic_load(&engine->quiet) == engine->reactor_count;
     bool is_written = reactor->owed.first == NULL && reactor->dirty_first == NULL;
     bool is_late = reactor->now_ms >= reactor->stop_by_ms;
     if (is_late || (is_quiet && is_written && !nd_inbox_has_mail(&reactor->inbox))) {
         nd_reactor_close_all(reactor);
         reactor->is_ended = true;
-        if (atomic_fetch_add(&engine->ended, 1) + 1 == engine->options.reactors) {
+        if (atomic_fetch_add(&engine->ended, 1) + 1 == engine->reactor_count) {
             nd_events_close(&engine->events);
         }
     }
@@ -384,11 +425,18 @@ int64_t nd_reactor_turn(struct nd_reactor *reactor, int64_t timeout_ms,
     wait_for_events(reactor, timeout_ms, fixed_now_ms);
     reactor->read_bytes = 0;
     nd_reactor_collect(reactor);
+    if (nd_unlikely(reactor->change.settings != NULL)) {
+        nd_change_apply(reactor);
+    }
     bool is_stopping = atomic_load(&reactor->engine->is_stopping);
     if (!is_stopping) {
         read_ready(reactor);
     }
+    nd_recheck_run(reactor);
     expire(reactor);
+    if (nd_unlikely(reactor->change.is_going_round)) {
+        nd_change_go_round(reactor);
+    }
     nd_reactor_post(reactor);
     nd_reactor_flush(reactor);
     bury(reactor, ND_BURY_SLICE);

@@ -17,15 +17,18 @@
 #define ND_REACTOR_H
 
 #include "burst.h"
+#include "cache.h"
+#include "change.h"
 #include "conn.h"
 #include "engine.h"
 #include "listener.h"
+#include "lame.h"
 #include "mailbox.h"
-#include "cache.h"
 #include "mem.h"
 #include "memo.h"
 #include "nd.h"
 #include "poll.h"
+#include "settings.h"
 #include "spin.h"
 #include "timer.h"
 
@@ -38,6 +41,9 @@ enum nd_mail {
     ND_MAIL_REFUSE,
     ND_MAIL_CLOSE,
     ND_MAIL_RELIEF,
+    ND_MAIL_RECONFIGURE, /* change.c */
+    ND_MAIL_LAME_DUCK,
+    ND_MAIL_REGRANT,
 };
 
 struct nd_mail_socket { /* LISTEN, ADOPT */
@@ -50,17 +56,24 @@ struct nd_mail_socket { /* LISTEN, ADOPT */
 struct nd_mail_answer { /* ADMIT, REFUSE, CLOSE */
     struct nd_parcel head;
     uint64_t cid;
+    struct nd_rights rights; /* ADMIT: one reference to its permits */
     uint32_t options;
-    bool has_note;       /* ADMIT: options and note replace the old ones */
+    bool has_note;       /* ADMIT: options, note and rights replace the old ones */
     uint32_t text_len;   /* the note, or the error text */
     uint32_t reason_len; /* behind it */
     uint32_t key_len;    /* ADMIT: of the CONNECT, behind that; 0 = not to be kept */
+    uint32_t version;    /* of the settings that it is to be kept under */
     char text[];
 };
 
 struct nd_mail_relief {
     struct nd_parcel head;
     const struct nd_gate *gate; /* compared, never followed */
+};
+
+struct nd_mail_regrant {
+    struct nd_parcel head;
+    struct nd_changes *changes; /* for this reactor alone */
 };
 
 /* Written by the owner only, read by anyone: plain numbers that may be a little old. */
@@ -79,6 +92,8 @@ static inline void nd_tally_add(_Atomic uint64_t *number, uint64_t n)
 
 struct nd_reactor {
     struct nd_engine *engine;
+    struct nd_settings *settings; /* one reference; stays through a turn */
+    struct nd_blob *info; /* INFO line up to the client's own fields, likewise */
     uint32_t index;
     bool is_stopping;
     bool is_ended;
@@ -93,6 +108,7 @@ struct nd_reactor {
     struct nd_pool pool;
     struct nd_cache *cache;
     struct nd_memo memo;
+    struct nd_changes *changes; /* of rights, the latest first; see rights.c */
     struct nd_burst burst;      /* of the connection that is being read */
     uint64_t burst_mark;        /* the last one given out; see burst.c */
     uint64_t random;            /* state of a generator for queue picks */
@@ -103,7 +119,12 @@ struct nd_reactor {
     struct nd_conn *dirty_first, *dirty_last;
     uint64_t dirty_bytes; /* delivered to our connections since the last flush */
     struct nd_conn *graveyard;
-    struct nd_hash conns; /* by cid */
+    struct nd_conn *alive_first, *alive_last; /* those that take part */
+    uint32_t alive_count;
+    struct nd_conn *unchecked_first, *unchecked_last; /* recheck.h */
+    struct nd_hash conns;                             /* by cid; the dying too */
+    struct nd_change change;
+    struct nd_lame lame;
 
     struct nd_timers auth, admit, linger, ping, owed, heavy, pace, accept;
     struct nd_listener *listeners;
@@ -122,7 +143,9 @@ struct nd_reactor {
     struct nd_page_pool pages; /* that we fill for others */
 };
 
-struct nd_reactor *nd_reactor_new(struct nd_engine *engine, uint32_t index);
+/* Retains *settings* and *info*. */
+struct nd_reactor *nd_reactor_new(struct nd_engine *engine, uint32_t index,
+                                  struct nd_settings *settings, struct nd_blob *info);
 void nd_reactor_free(struct nd_reactor *reactor);
 void nd_reactor_close_all(struct nd_reactor *reactor); /* sockets and subscriptions */
 
@@ -133,9 +156,12 @@ int64_t nd_reactor_turn(struct nd_reactor *reactor, int64_t timeout_ms,
 
 void nd_reactor_collect(struct nd_reactor *reactor); /* cheap when there is no mail */
 void nd_reactor_post(struct nd_reactor *reactor);
+void nd_reactor_dispose(struct nd_page *page); /* mail that nobody will read */
 void nd_reactor_flush(struct nd_reactor *reactor);
 
 void nd_reactor_add_ready(struct nd_reactor *reactor, struct nd_conn *conn);
+void nd_reactor_add_alive(struct nd_reactor *reactor, struct nd_conn *conn);
+void nd_reactor_drop_alive(struct nd_reactor *reactor, struct nd_conn *conn);
 
 static inline void nd_reactor_add_dirty(struct nd_reactor *reactor,
                                         struct nd_conn *conn)

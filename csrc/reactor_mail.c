@@ -4,21 +4,40 @@
 #include "brake.h"
 #include "client.h"
 #include "deliver.h"
-#include "reactor_own.h"
 
-/* Mail that nobody will read: what it holds is given back. */
+/* Gives back what it holds. */
 static void dispose(struct nd_parcel *parcel)
 {
-    if (parcel->kind == ND_MAIL_MSG) {
+    switch ((enum nd_mail)parcel->kind) {
+    case ND_MAIL_MSG:
         nd_deliver_dispose(parcel);
-    } else if (parcel->kind == ND_MAIL_BURST) {
+        break;
+    case ND_MAIL_BURST:
         nd_burst_dispose(parcel);
-    } else if (parcel->kind == ND_MAIL_LISTEN || parcel->kind == ND_MAIL_ADOPT) {
+        break;
+    case ND_MAIL_LISTEN:
+    case ND_MAIL_ADOPT:
         nd_sys_close(nd_container(parcel, struct nd_mail_socket, head)->fd);
+        break;
+    case ND_MAIL_RECONFIGURE:
+    case ND_MAIL_LAME_DUCK:
+        nd_change_dispose(nd_container(parcel, struct nd_mail_change, head));
+        break;
+    case ND_MAIL_ADMIT:
+    case ND_MAIL_REFUSE:
+    case ND_MAIL_CLOSE:
+        nd_permits_release(
+            nd_container(parcel, struct nd_mail_answer, head)->rights.permits);
+        break;
+    case ND_MAIL_REGRANT:
+        nd_changes_free(nd_container(parcel, struct nd_mail_regrant, head)->changes);
+        break;
+    case ND_MAIL_RELIEF:
+        break;
     }
 }
 
-void nd_reactor__dispose(struct nd_page *page)
+void nd_reactor_dispose(struct nd_page *page)
 {
     while (page != NULL) {
         struct nd_page *next = page->next;
@@ -34,19 +53,17 @@ void nd_reactor__dispose(struct nd_page *page)
 
 /* ---- collect ---- */
 
-static void on_answer(struct nd_reactor *reactor, const struct nd_mail_answer *mail)
+static void give_answer(struct nd_conn *conn, const struct nd_mail_answer *mail)
 {
-    struct nd_conn *conn = nd_reactor_find(reactor, mail->cid);
-    if (conn == NULL) {
-        return; /* gone meanwhile; ids are never used again */
-    }
     const uint8_t *text = (const uint8_t *)mail->text;
     struct nd_slice first = nd_slice(text, mail->text_len);
+    bool is_kept = mail->version == conn->owner->settings->version;
     switch (mail->head.kind) {
     case ND_MAIL_ADMIT:
-        nd_client_admit(
-            conn, mail->has_note, mail->options, first,
-            nd_slice(text + mail->text_len + mail->reason_len, mail->key_len));
+        nd_client_admit(conn, mail->has_note, mail->options, first,
+                        nd_slice(text + mail->text_len + mail->reason_len,
+                                 is_kept ? mail->key_len : 0),
+                        mail->rights);
         break;
     case ND_MAIL_REFUSE:
         nd_client_refuse(conn, first,
@@ -55,6 +72,15 @@ static void on_answer(struct nd_reactor *reactor, const struct nd_mail_answer *m
     default:
         nd_conn_drain(conn);
     }
+}
+
+static void on_answer(struct nd_reactor *reactor, struct nd_mail_answer *mail)
+{
+    struct nd_conn *conn = nd_reactor_find(reactor, mail->cid);
+    if (conn != NULL) { /* else gone meanwhile; ids are never used again */
+        give_answer(conn, mail);
+    }
+    dispose(&mail->head);
 }
 
 static void open_parcel(struct nd_reactor *reactor, struct nd_parcel *parcel)
@@ -81,6 +107,14 @@ static void open_parcel(struct nd_reactor *reactor, struct nd_parcel *parcel)
     case ND_MAIL_RELIEF:
         nd_brake_relieve(reactor,
                          nd_container(parcel, struct nd_mail_relief, head)->gate);
+        break;
+    case ND_MAIL_RECONFIGURE:
+    case ND_MAIL_LAME_DUCK:
+        nd_change_open(reactor, nd_container(parcel, struct nd_mail_change, head));
+        break;
+    case ND_MAIL_REGRANT:
+        nd_rights_change(reactor,
+                         nd_container(parcel, struct nd_mail_regrant, head)->changes);
         break;
     }
 }
@@ -109,7 +143,7 @@ void nd_reactor_collect(struct nd_reactor *reactor)
 void nd_reactor_post(struct nd_reactor *reactor)
 {
     struct nd_engine *engine = reactor->engine;
-    for (uint32_t i = 0; i < engine->options.reactors; i++) {
+    for (uint32_t i = 0; i < engine->reactor_count; i++) {
         if (reactor->outboxes[i].first != NULL) {
             nd_outbox_post(&reactor->outboxes[i], &engine->reactors[i]->inbox);
             nd_brake_weigh_inbox(reactor, i);

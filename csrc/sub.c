@@ -25,18 +25,21 @@ void nd_gate_release(struct nd_gate *gate)
 }
 
 struct nd_sub *nd_sub_new(struct nd_gate *gate, struct nd_conn *conn, uint32_t owner,
-                          struct nd_slice sid, struct nd_slice queue)
+                          struct nd_slice sid, struct nd_slice queue,
+                          struct nd_permits *permits)
 {
     assert(owner < ND_REACTORS_MAX);
     if (sid.len > UINT32_MAX || queue.len > UINT32_MAX)
         return NULL;
     size_t size = offsetof(struct nd_sub, text) + sid.len + queue.len;
+    size += permits != NULL ? sizeof permits : 0;
     struct nd_sub *sub = malloc(ND_MAX(size, sizeof *sub));
     if (sub == NULL)
         return NULL;
     memset(sub, 0, sizeof *sub);
     atomic_init(&sub->refs, 1);
     sub->owner = (uint8_t)owner;
+    sub->is_filtered = permits != NULL;
     sub->sid_len = (uint32_t)sid.len;
     sub->queue_len = (uint32_t)queue.len;
     sub->gate = gate;
@@ -45,6 +48,9 @@ struct nd_sub *nd_sub_new(struct nd_gate *gate, struct nd_conn *conn, uint32_t o
         memcpy(sub->text, sid.ptr, sid.len);
     if (queue.len > 0)
         memcpy(sub->text + sid.len, queue.ptr, queue.len);
+    if (permits != NULL)
+        memcpy(sub->text + sid.len + queue.len, &permits, sizeof permits);
+    nd_permits_retain(permits);
     nd_gate_retain(gate);
     return sub;
 }
@@ -59,5 +65,6 @@ void nd_sub_release(struct nd_sub *sub)
     if (atomic_fetch_sub_explicit(&sub->refs, 1, memory_order_acq_rel) != 1)
         return;
     nd_gate_release(sub->gate);
+    nd_permits_release(nd_sub_permits(sub));
     free(sub);
 }

@@ -351,6 +351,66 @@ size_t nd_sublist_remove_many(struct nd_sublist *list, struct nd_sub *const *sub
     return gone;
 }
 
+/* ---- one subscription ---- */
+
+void nd_sublist_replace(struct nd_sublist *list, struct nd_sub *sub,
+                        struct nd_sub *fresh)
+{
+    nd_sub_retain(fresh);
+    nd_rwlock_write(&list->lock);
+    struct nd_place *place = sub->place;
+    nd_place_swap(place, &list->teams, sub, fresh);
+    fresh->place = place;
+    sub->place = NULL;
+    bump(list, place);
+    nd_rwlock_unlock(&list->lock);
+    nd_sub_release(sub);
+}
+
+/* Backwards, from the end of *to*; returns where it begins. */
+static uint8_t *put_before(uint8_t *end, struct nd_slice bytes)
+{
+    if (bytes.len > 0)
+        memcpy(end - bytes.len, bytes.ptr, bytes.len);
+    return end - bytes.len;
+}
+
+static size_t pattern_len(const struct nd_place *place)
+{
+    size_t len = place->node->rest == place ? 2 : 0; /* ".>" */
+    for (const struct nd_node *node = place->node; node->parent; node = node->parent)
+        len += node->token_len + (size_t)1;
+    return len - 1; /* no dot before the first */
+}
+
+static void put_pattern(const struct nd_place *place, uint8_t *end)
+{
+    const struct nd_node *node = place->node;
+    if (node->rest == place)
+        end =
+            put_before(end, nd_slice(node->parent ? ".>" : ">", node->parent ? 2 : 1));
+    for (; node->parent; node = node->parent) {
+        end = put_before(end, nd_node_token(node));
+        if (node->parent->parent)
+            end = put_before(end, nd_slice(".", 1));
+    }
+}
+
+size_t nd_sublist_subject(struct nd_sublist *list, const struct nd_sub *sub,
+                          uint8_t *to, size_t cap)
+{
+    nd_rwlock_read(&list->lock);
+    const struct nd_place *place = sub->place;
+    bool is_literal = place->kind == ND_PLACE_LITERAL;
+    size_t len = is_literal ? place->text_len : pattern_len(place);
+    if (len <= cap && is_literal)
+        put_before(to + len, nd_place_text(place));
+    else if (len <= cap)
+        put_pattern(place, to + len);
+    nd_rwlock_unlock(&list->lock);
+    return len;
+}
+
 void nd_sublist_count(struct nd_sublist *list, struct nd_sublist_counts *counts)
 {
     nd_rwlock_read(&list->lock);

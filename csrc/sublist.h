@@ -57,9 +57,19 @@ bool nd_sublist_remove(struct nd_sublist *list, struct nd_sub *sub);
 size_t nd_sublist_remove_many(struct nd_sublist *list, struct nd_sub *const *subs,
                               size_t count);
 
-/* The result for a published subject, with one reference for the caller and, if *stamp*
- * is not NULL, its stamp. Nobody interested, or an error: *match is NULL. *spare* is as
- * for nd_match_new. */
+/* Puts *fresh*, of the same subject and queue, in the place of *sub*, which must be in:
+ * at no moment both of them, or neither, are there. Retains and releases. */
+void nd_sublist_replace(struct nd_sublist *list, struct nd_sub *sub,
+                        struct nd_sub *fresh);
+
+/* Writes the subject of *sub*, which must be in, if it fits into *cap* bytes; returns
+ * how many it needs. */
+size_t nd_sublist_subject(struct nd_sublist *list, const struct nd_sub *sub,
+                          uint8_t *to, size_t cap);
+
+/* The result for a published subject, without those that may not get it. It has one
+ * reference for the caller; *stamp*, if not NULL, gets its stamp. Nobody interested, or
+ * an error: *match is NULL. *spare* is as for nd_match_new. */
 int nd_sublist_match(struct nd_sublist *list, struct nd_slice subject,
                      struct nd_stamp *stamp, struct nd_match *spare,
                      struct nd_match **match);

@@ -220,6 +220,20 @@ static int search_run(struct search *search)
     }
 }
 
+/* Those who may not get it are not in the result, so nobody who uses it has to ask. */
+static void search_filter(struct search *search)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < search->count; i++) {
+        struct nd_sub *sub = search->subs[i];
+        if (nd_sub_is_denied(sub, search->subject))
+            nd_sub_release(sub);
+        else
+            search->subs[kept++] = sub;
+    }
+    search->count = kept;
+}
+
 int nd_sublist_match(struct nd_sublist *list, struct nd_slice subject,
                      struct nd_stamp *stamp, struct nd_match *spare,
                      struct nd_match **match)
@@ -230,6 +244,7 @@ int nd_sublist_match(struct nd_sublist *list, struct nd_slice subject,
     int rc = has_patterns(list) ? split(&search) : 0;
     if (rc == 0)
         rc = search_run(&search);
+    search_filter(&search);
     if (rc == 0 && search.count > 0) {
         *match =
             nd_match_new(subject, search.subs, search.count, list->reactors, spare);

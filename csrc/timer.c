@@ -18,21 +18,28 @@ void nd_timer_stop(struct nd_timers *timers, struct nd_timer *timer)
 
 void nd_timer_start(struct nd_timers *timers, struct nd_timer *timer, uint64_t now_ms)
 {
+    assert(now_ms > 0);
     nd_timer_stop(timers, timer);
-    timer->due_ms = now_ms + timers->duration_ms;
-    timer->due_ms += timer->due_ms == 0; /* 0 means "not running" */
+    timer->since_ms = now_ms;
     timer->prev = timers->last;
     *(timers->last != NULL ? &timers->last->next : &timers->first) = timer;
     timers->last = timer;
-    assert(timer->prev == NULL || timer->prev->due_ms <= timer->due_ms);
+    assert(timer->prev == NULL || timer->prev->since_ms <= now_ms);
 }
 
 struct nd_timer *nd_timers_take_due(struct nd_timers *timers, uint64_t now_ms)
 {
     struct nd_timer *timer = timers->first;
-    if (timer == NULL || timer->due_ms > now_ms) {
+    if (nd_timers_due(timers) > now_ms) {
         return NULL;
     }
     nd_timer_stop(timers, timer);
     return timer;
+}
+
+void nd_timers_stop_all(struct nd_timers *timers)
+{
+    while (timers->first != NULL) {
+        nd_timer_stop(timers, timers->first);
+    }
 }

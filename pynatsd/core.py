@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from pynatsd._core import ffi
 from pynatsd._core import lib as _compiled
-from pynatsd.options import Options
+from pynatsd.options import Options, Permissions, Rules
 
 log = logging.getLogger("pynatsd")
 
@@ -27,12 +27,22 @@ class Library(Protocol):
 
     nd_py_on_events: Any
 
+    def nd_permits_new(
+        self, name: Any, name_length: int, rules: Any, count: int
+    ) -> Any: ...
+    def nd_permits_release(self, permits: Any) -> None: ...
     def nd_engine_new(self, options: Any) -> Any: ...
     def nd_engine_free(self, engine: Any) -> None: ...
     def nd_engine_set_info(self, engine: Any, json: Any, length: int) -> int: ...
     def nd_listen(self, engine: Any, fd: int) -> int: ...
     def nd_reactor_run(self, engine: Any, index: int) -> int: ...
     def nd_control_run(self, engine: Any, on_events: Any, context: Any) -> int: ...
+    def nd_reconfigure(
+        self, engine: Any, options: Any, json: Any, length: int
+    ) -> int: ...
+    def nd_lame_duck(
+        self, engine: Any, json: Any, length: int, grace_ms: int, duration_ms: int
+    ) -> int: ...
     def nd_stop(self, engine: Any) -> None: ...
     def nd_reactor_step(
         self, engine: Any, index: int, now_ms: int, ready: Any, count: int
@@ -40,6 +50,10 @@ class Library(Protocol):
     def nd_reactor_wants(
         self, engine: Any, index: int, wants: Any, capacity: int
     ) -> int: ...
+    def nd_answer_many(
+        self, engine: Any, cids: Any, answers: Any, count: int
+    ) -> int: ...
+    def nd_regrant(self, engine: Any, changes: Any, count: int) -> int: ...
     def nd_stats_read(self, engine: Any, stats: Any) -> None: ...
     def nd_poller_name(self) -> Any: ...
     def nd_strerror(self, code: int) -> Any: ...
@@ -51,6 +65,56 @@ class CoreError(Exception):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+# ---- permissions ----
+
+
+class Permits:
+    """
+    The engine's form of the *permissions* of user *name*, to be given out with answers.
+
+    Immutable. Made once for each user, not for each login. The engine keeps what it
+    needs of it for itself.
+
+    Raises:
+        CoreError: no memory.
+    """
+
+    __slots__ = ("pointer",)
+
+    def __init__(
+        self, name: str, permissions: Permissions, library: Library = _compiled
+    ) -> None:
+        lent: list[Any] = []  # for the length of the call
+        rules = ffi.new("struct nd_rule[]", _rules(permissions, lent))
+        raw = name.encode("utf-8", "surrogatepass")
+        pointer = library.nd_permits_new(raw, len(raw), rules, len(rules))
+        if not pointer:
+            raise _error(library, ENOMEM)
+        self.pointer: Any = ffi.gc(pointer, library.nd_permits_release)
+
+
+def _rules(permissions: Permissions, lent: list[Any]) -> list[tuple[Any, ...]]:
+    """What `struct nd_rule[]` is made of; *lent* keeps its bytes alive."""
+    publish, subscribe = permissions.publish, permissions.subscribe
+    found = []
+    for number, entries in (
+        (_compiled.ND_RULE_PUBLISH_ALLOW, publish.allow or ()),
+        (_compiled.ND_RULE_PUBLISH_DENY, _denied(publish)),
+        (_compiled.ND_RULE_SUBSCRIBE_ALLOW, subscribe.allow or ()),
+        (_compiled.ND_RULE_SUBSCRIBE_DENY, _denied(subscribe)),
+    ):
+        for entry in entries:
+            subject, queue = (*entry.encode().split(), b"")[:2]
+            lent += [ffi.from_buffer(subject), ffi.from_buffer(queue)]
+            found.append((number, lent[-2], len(subject), lent[-1], len(queue)))
+    return found
+
+
+def _denied(rules: Rules) -> tuple[str, ...]:
+    """To C an empty allow list allows everything, so "nothing" is said by denial."""
+    return (">",) if rules.allow == () else rules.deny
 
 
 # ---- events and answers ----
@@ -98,7 +162,7 @@ class Admit:
     note: bytes | None = None
     is_lasting: bool = False
     grant: int = 0
-    permits: Any = None  # what it may do, from `Engine.permits`; None: everything
+    permits: Any = None  # what it may do; None: everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +178,10 @@ class Regrant:
     """
     What becomes of the clients that came in by *grant*.
 
-    They get *permits* in place of theirs, or, if *is_revoked*, are closed with
-    `Authorization Violation`, as are those whose answer is still on its way.
+    They get *permits* in place of theirs, and lose the subscriptions that those do not
+    allow; or, if *is_revoked*, they are closed with `Authorization Violation`. So it
+    goes for those whose answer is still on its way. A number that was revoked must not
+    be used again.
     """
 
     grant: int
@@ -193,12 +259,24 @@ class Engine:
             the engine, and after `free`.
     """
 
-    def __init__(self, options: Options, library: Library = _compiled) -> None:
+    def __init__(
+        self,
+        options: Options,
+        library: Library = _compiled,
+        *,
+        open_grant: int = 0,
+        open_permits: Permits | None = None,
+    ) -> None:
+        """
+        *open_grant* and *open_permits* are for clients that act without a CONNECT, as
+        in `Admit`.
+        """
         self._library = library
         self._pid = os.getpid()
-        pointer = library.nd_engine_new(_options_struct(options))
+        struct = _options_struct(options, open_grant, open_permits)
+        pointer = library.nd_engine_new(struct)
         if not pointer:
-            raise self._error(ENOMEM)
+            raise _error(library, ENOMEM)
         self._pointer: Any = ffi.gc(pointer, self._destructor(library, self._pid))
 
     @staticmethod
@@ -220,7 +298,7 @@ class Engine:
         self._pointer = None
 
     def set_info(self, text: str) -> None:
-        """The INFO object without its last brace; before the first `listen`."""
+        """The INFO object without its last brace; before a reactor runs."""
         raw = text.encode()
         self._check(self._library.nd_engine_set_info(self._alive(), raw, len(raw)))
 
@@ -244,6 +322,54 @@ class Engine:
         on_events = self._library.nd_py_on_events
         self._check(run(self._alive(), on_events, ffi.new_handle(control)))
 
+    def reconfigure(
+        self,
+        options: Options,
+        info: str,
+        *,
+        open_grant: int = 0,
+        open_permits: Permits | None = None,
+    ) -> None:
+        """
+        Replace all settings, and the INFO object, while the engine runs.
+
+        Handlers must answer by the new rules before this is called: what the engine
+        keeps of `Admit.is_lasting` answers, it forgets here.
+
+        Raises:
+            CoreError: `threads` is another number; or no memory. Nothing is changed.
+        """
+        raw, reconfigure = info.encode(), self._library.nd_reconfigure
+        pointer = _options_struct(options, open_grant, open_permits)
+        self._check(reconfigure(self._alive(), pointer, raw, len(raw)))
+
+    def lame_duck(self, info: str, grace: float, duration: float) -> None:
+        """
+        Accept nobody any more, tell clients by *info*, and close them in the end.
+
+        Connections end one by one, evenly over *duration* seconds, when *grace*
+        seconds have passed. Does not wait for it: `stats` tells how many are left.
+        """
+        raw = info.encode()
+        times = round(grace * MILLISECONDS), round(duration * MILLISECONDS)
+        self._check(self._library.nd_lame_duck(self._alive(), raw, len(raw), *times))
+
+    def answer(self, answers: Sequence[tuple[int, Admit | Refuse]]) -> None:
+        """Answer CONNECTs, by cid, for which the handler returned None."""
+        lent: list[Any] = []  # for the length of the call
+        raw = ffi.new("struct nd_answer[]", len(answers))
+        for (_, answer), target in zip(answers, raw, strict=True):
+            _fill_answer(target, answer, lent)
+        cids = ffi.new("uint64_t[]", [cid for cid, _ in answers])
+        send = self._library.nd_answer_many
+        self._check(send(self._alive(), cids, raw, len(answers)))
+
+    def regrant(self, changes: Sequence[Regrant]) -> None:
+        """Change what clients may do that are in already; each grant once."""
+        rows = [(c.grant, _pointer(c.permits), c.is_revoked) for c in changes]
+        raw = ffi.new("struct nd_regrant[]", rows)
+        self._check(self._library.nd_regrant(self._alive(), raw, len(rows)))
+
     def stop(self) -> None:
         """End every run call, within about 0.5 s. Does not wait for it."""
         self._library.nd_stop(self._alive())
@@ -262,7 +388,7 @@ class Engine:
         if due == ESTATE:
             return None
         if due < -1:
-            raise self._error(due)
+            raise _error(self._library, due)
         return due
 
     def wants(self, index: int) -> list[Watch]:
@@ -289,24 +415,30 @@ class Engine:
 
     def _alive(self) -> Any:
         if os.getpid() != self._pid:
-            raise self._error(EFORK)
+            raise _error(self._library, EFORK)
         if self._pointer is None:
-            raise self._error(ESTATE)
+            raise _error(self._library, ESTATE)
         return self._pointer
 
     def _check(self, code: int) -> None:
         if code < 0:
-            raise self._error(code)
+            raise _error(self._library, code)
 
-    def _error(self, code: int) -> CoreError:
-        text = ffi.string(self._library.nd_strerror(code)).decode()
-        return CoreError(code, text)
+
+def _error(library: Library, code: int) -> CoreError:
+    return CoreError(code, ffi.string(library.nd_strerror(code)).decode())
+
+
+def _pointer(permits: Permits | None) -> Any:
+    return ffi.NULL if permits is None else permits.pointer
 
 
 _STATS_FIELDS = [f.name for f in fields(Stats)]
 
 
-def _options_struct(options: Options) -> Any:
+def _options_struct(
+    options: Options, open_grant: int, open_permits: Permits | None
+) -> Any:
     return ffi.new(
         "struct nd_options *",
         {
@@ -316,12 +448,16 @@ def _options_struct(options: Options) -> Any:
             "max_connect_line": options.connect_line,
             "max_payload": options.max_payload,
             "max_pending": options.max_pending_size,
+            "max_subscriptions": options.max_subscriptions,
             "ping_interval_ms": round(options.ping_interval * MILLISECONDS),
             "ping_max": options.ping_max,
             "write_deadline_ms": round(options.write_deadline * MILLISECONDS),
             "auth_timeout_ms": round(options.auth_timeout * MILLISECONDS),
+            "auth_required": options.is_auth_required,
             "debug": options.debug,
             "trace": options.trace,
+            "open_grant": open_grant,
+            "open_permits": _pointer(open_permits),
         },
     )
 
@@ -335,11 +471,6 @@ class _Control:
         # stay until the next one.
         self.lent: list[Any] = []
 
-    def lend(self, raw: bytes) -> tuple[Any, int]:
-        pointer = ffi.from_buffer(raw)
-        self.lent.append(pointer)
-        return pointer, len(raw)
-
 
 @ffi.def_extern(name="nd_py_on_events")  # type: ignore[untyped-decorator]
 def _on_events(context: Any, events: Any, answers: Any, count: int) -> None:
@@ -348,18 +479,30 @@ def _on_events(context: Any, events: Any, answers: Any, count: int) -> None:
     control.lent.clear()
     for i in range(count):
         answer = _handle(control.handler, events[i])
-        if isinstance(answer, Admit):
-            target = answers[i]
-            target.verdict = _ADMIT
-            target.options = answer.options
-            target.is_lasting = answer.is_lasting
-            if answer.note is not None:
-                target.text, target.text_len = control.lend(answer.note)
-        elif answer is not None:
-            target = answers[i]
-            target.verdict = _REFUSE
-            target.text, target.text_len = control.lend(_ascii(answer.text))
-            target.reason, target.reason_len = control.lend(_ascii(answer.reason))
+        if answer is not None:
+            _fill_answer(answers[i], answer, control.lent)
+
+
+def _fill_answer(target: Any, answer: Admit | Refuse, lent: list[Any]) -> None:
+    """*lent* keeps alive what *target* points to."""
+
+    def lend(raw: bytes) -> tuple[Any, int]:
+        lent.append(ffi.from_buffer(raw))
+        return lent[-1], len(raw)
+
+    if isinstance(answer, Admit):
+        target.verdict = _ADMIT
+        target.options = answer.options
+        target.is_lasting = answer.is_lasting
+        target.grant = answer.grant
+        target.permits = _pointer(answer.permits)
+        lent.append(answer.permits)
+        if answer.note is not None:
+            target.text, target.text_len = lend(answer.note)
+    else:
+        target.verdict = _REFUSE
+        target.text, target.text_len = lend(_ascii(answer.text))
+        target.reason, target.reason_len = lend(_ascii(answer.reason))
 
 
 def _handle(handler: Handler, raw: Any) -> Answer:

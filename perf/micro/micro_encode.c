@@ -28,7 +28,7 @@ static struct nd_pool pool;
 static void open_out(void)
 {
     gate = nd_gate_new(1);
-    sub = gate ? nd_sub_new(gate, NULL, 0, ND_LIT("1"), ND_LIT("")) : NULL;
+    sub = gate ? nd_sub_new(gate, NULL, 0, ND_LIT("1"), ND_LIT(""), NULL) : NULL;
     must(sub != NULL, "no memory");
     nd_sub_retain(sub); /* for the match */
     match = nd_match_new(ND_LIT("perf.000"), &sub, 1, 1, NULL);

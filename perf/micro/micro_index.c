@@ -95,7 +95,7 @@ static void make_subs(void)
 {
     subs = must_alloc(total, sizeof(struct nd_sub *));
     for (uint64_t i = 0; i < total; i++) {
-        subs[i] = nd_sub_new(gate, NULL, 0, ND_LIT("1"), ND_LIT(""));
+        subs[i] = nd_sub_new(gate, NULL, 0, ND_LIT("1"), ND_LIT(""), NULL);
         must(subs[i] != NULL, "no memory");
     }
 }

@@ -17,11 +17,13 @@ from pynatsd.core import (
     Engine,
     InfoEvent,
     LogEvent,
+    Permits,
     Refuse,
+    Regrant,
     Stats,
     Watch,
 )
-from pynatsd.options import Options
+from pynatsd.options import Options, Permissions, Rules
 
 MIB = 1024 * 1024
 
@@ -48,9 +50,7 @@ class Fake:
         return self.codes.get(name, 0)
 
     def nd_engine_new(self, options: Any) -> Any:
-        self.options = {
-            n: getattr(options, n) for n, _ in ffi.typeof(options[0]).fields
-        }
+        self.options = as_dict(options)
         if self._called("new"):
             return ffi.NULL
         return ffi.cast("struct nd_engine *", 0x1000)
@@ -89,6 +89,9 @@ class Fake:
         self.answering = True
         on_events(context, events, answers, len(batch))
         self.answering = False
+        self._note_answers(answers)
+
+    def _note_answers(self, answers: Any) -> None:
         for answer in answers:
             self.answers.append(
                 {
@@ -100,8 +103,45 @@ class Fake:
                     "reason": ffi.unpack(answer.reason, answer.reason_len)
                     if answer.reason
                     else None,
+                    "grant": answer.grant,
+                    "permits": answer.permits,
                 }
             )
+
+    def nd_reconfigure(self, engine: Any, options: Any, json: Any, length: int) -> int:
+        self.options = as_dict(options)
+        return self._called("reconfigure", (bytes(json), length))
+
+    def nd_lame_duck(
+        self, engine: Any, json: Any, length: int, grace_ms: int, duration_ms: int
+    ) -> int:
+        return self._called("lame_duck", (bytes(json), length, grace_ms, duration_ms))
+
+    def nd_permits_new(
+        self, name: Any, name_length: int, rules: Any, count: int
+    ) -> Any:
+        texts = [
+            (
+                r.list,
+                ffi.unpack(r.subject, r.subject_len),
+                ffi.unpack(r.queue, r.queue_len),
+            )
+            for r in rules[0:count]
+        ]
+        if self._called("permits", (bytes(name), name_length, texts)):
+            return ffi.NULL
+        return ffi.cast("struct nd_permits *", 0x2000)
+
+    def nd_permits_release(self, permits: Any) -> None:
+        self._called("permits_release")
+
+    def nd_answer_many(self, engine: Any, cids: Any, answers: Any, count: int) -> int:
+        self._note_answers(answers[0:count])
+        return self._called("answer", list(cids[0:count]))
+
+    def nd_regrant(self, engine: Any, changes: Any, count: int) -> int:
+        rows = [(c.grant, c.permits, c.is_revoked) for c in changes[0:count]]
+        return self._called("regrant", rows)
 
     def nd_stop(self, engine: Any) -> None:
         self._called("stop")
@@ -133,6 +173,10 @@ class Fake:
 
     def nd_strerror(self, code: int) -> Any:
         return lib.nd_strerror(code)
+
+
+def as_dict(struct: Any) -> dict[str, Any]:
+    return {name: getattr(struct, name) for name, _ in ffi.typeof(struct[0]).fields}
 
 
 def engine(fake: Fake) -> Engine:
@@ -172,6 +216,7 @@ def test_options_reach_the_engine() -> None:
         "max_connect_line": 5000,
         "max_payload": -1,
         "max_pending": 10 * MIB,
+        "max_subscriptions": 0,
         "ping_interval_ms": 1500,
         "ping_max": 4,
         "write_deadline_ms": 250,
@@ -179,7 +224,17 @@ def test_options_reach_the_engine() -> None:
         "auth_required": False,
         "debug": True,
         "trace": False,
+        "open_grant": 0,
+        "open_permits": ffi.NULL,
     }
+
+
+def test_open_rights_reach_the_engine() -> None:
+    fake = Fake()
+    permits = Permits("me", Permissions())
+    Engine(Options(threads=1), fake, open_grant=7, open_permits=permits)
+    assert fake.options["open_grant"] == 7
+    assert fake.options["open_permits"] == permits.pointer
 
 
 def test_an_engine_that_cannot_be_made() -> None:
@@ -210,9 +265,13 @@ CALLS: list[tuple[str, Callable[[Engine], object]]] = [
     ("reactor_run", lambda e: e.run_reactor(1)),
     ("control_run", lambda e: e.run_control(lambda event: None)),
     ("wants", lambda e: e.wants(0)),
+    ("reconfigure", lambda e: e.reconfigure(Options(threads=2), "{")),
+    ("lame_duck", lambda e: e.lame_duck("{", 1, 1)),
     ("stop", lambda e: e.stop()),
     ("stats", lambda e: e.stats()),
     ("step", lambda e: e.step(0, 1, [])),
+    ("answer", lambda e: e.answer([(1, Refuse("No", ""))])),
+    ("regrant", lambda e: e.regrant([Regrant(1)])),
 ]
 
 
@@ -260,6 +319,102 @@ def test_info_text_is_passed_with_its_length() -> None:
     assert fake.calls[-1] == ("set_info", (b'{"a":1', 6))
 
 
+def test_new_settings_reach_the_engine() -> None:
+    fake = Fake()
+    made = engine(fake)
+    made.reconfigure(
+        Options(threads=2, max_subscriptions=9, token="x", ping_interval=0.0015),
+        '{"\u00e9":1',
+    )
+    assert fake.calls[-1] == ("reconfigure", ('{"\u00e9":1'.encode(), 7))
+    assert fake.options["max_subscriptions"] == 9
+    assert fake.options["auth_required"] is True
+    assert fake.options["ping_interval_ms"] == 2
+    made.reconfigure(Options(threads=2, token="", ping_interval=0.001), "{")
+    assert fake.options["auth_required"] is False
+    assert fake.options["ping_interval_ms"] == 1
+
+
+def test_a_lame_duck_is_told_its_times() -> None:
+    fake = Fake()
+    made = engine(fake)
+    made.lame_duck('{"ldm":true', 0, 1.25)
+    assert fake.calls[-1] == ("lame_duck", (b'{"ldm":true', 11, 0, 1250))
+
+
+# ---- permissions ----
+
+
+@pytest.mark.parametrize(
+    ("permissions", "rules"),
+    [
+        (Permissions(), []),
+        (Permissions(publish=Rules(allow=())), [(1, b">", b"")]),
+        (Permissions(publish=Rules(allow=(), deny=("a",))), [(1, b">", b"")]),
+        (Permissions(subscribe=Rules(allow=())), [(3, b">", b"")]),
+        (
+            Permissions(Rules(("a", "b.>"), ("b.c",)), Rules(("d",), ("*.e",))),
+            [
+                *[(0, b"a", b""), (0, b"b.>", b""), (1, b"b.c", b"")],
+                *[(2, b"d", b""), (3, b"*.e", b"")],
+            ],
+        ),
+        (
+            Permissions(subscribe=Rules(("z queue",), ("y \t v1.*", "\u00e9"))),
+            [(2, b"z", b"queue"), (3, b"y", b"v1.*"), (3, b"\xc3\xa9", b"")],
+        ),
+    ],
+)
+def test_rules_as_the_engine_sees_them(
+    permissions: Permissions, rules: list[tuple[int, bytes, bytes]]
+) -> None:
+    fake = Fake()
+    permits = Permits("J\u00f6", permissions, fake)
+    assert fake.calls == [("permits", (b"J\xc3\xb6", 3, rules))]
+    del permits
+    assert fake.calls[1:] == [("permits_release", None)]
+
+
+def test_permits_that_cannot_be_made() -> None:
+    with pytest.raises(CoreError) as caught:
+        Permits("me", Permissions(), Fake(codes={"permits": 1}))
+    assert caught.value.code == lib.ND_ENOMEM
+
+
+def test_changes_of_grants() -> None:
+    fake = Fake()
+    permits = Permits("me", Permissions(), fake)
+    changes = [Regrant(2**64 - 1, permits), Regrant(2, is_revoked=True), Regrant(3)]
+    engine(fake).regrant(changes)
+    rows = [
+        (2**64 - 1, permits.pointer, False),
+        (2, ffi.NULL, True),
+        (3, ffi.NULL, False),
+    ]
+    assert ("regrant", rows) in fake.calls
+
+
+def test_later_answers() -> None:
+    fake = Fake()
+    permits = Permits("me", Permissions(), fake)
+    admit = Admit(lib.ND_OPT_ECHO, b"note", grant=5, permits=permits)
+    engine(fake).answer([(7, admit), (9, Refuse("No", "Because"))])
+    assert ("answer", [7, 9]) in fake.calls
+    admitted, refused = fake.answers
+    assert admitted == {
+        "verdict": lib.ND_VERDICT_ADMIT,
+        "options": lib.ND_OPT_ECHO,
+        "text": b"note",
+        "reason": None,
+        "grant": 5,
+        "permits": permits.pointer,
+    }
+    assert refused["verdict"] == lib.ND_VERDICT_REFUSE
+    assert (refused["text"], refused["reason"]) == (b"No", b"Because")
+    engine(fake).answer([])
+    assert ("answer", []) in fake.calls
+
+
 # ---- events ----
 
 
@@ -301,6 +456,13 @@ def test_answers_as_the_engine_sees_them() -> None:
         (refuse, 0, b"", b"silent \\u20ac"),
         (lib.ND_VERDICT_NONE, 0, None, None),
     ]
+
+
+def test_answers_bring_rights() -> None:
+    permits = Permits("me", Permissions(), Fake())
+    admit = Admit(note=b"", grant=5, permits=permits)
+    (found,) = answers_to(connect_event(), handler=lambda event: admit)
+    assert (found["grant"], found["permits"]) == (5, permits.pointer)
 
 
 def test_a_broken_handler_costs_one_connection(

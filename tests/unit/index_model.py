@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ class Entry:
     subject: bytes
     queue: bytes
     owner: int
+    deny: Sequence[bytes]
 
 
 class Index:
@@ -62,14 +63,54 @@ class Index:
     def text(self, piece: Any) -> bytes:
         return bytes(self.ffi.buffer(piece.ptr, piece.len)) if piece.len else b""
 
+    def make(self, sid: bytes, queue: bytes, owner: int, deny: Sequence[bytes]) -> Any:
+        """A subscription that may not get what *deny* matches."""
+        permits = self.ffi.NULL
+        if deny:
+            texts = [self.ffi.new("char[]", subject) for subject in deny]
+            rows = [
+                (3, t, len(s), self.ffi.NULL, 0)
+                for t, s in zip(texts, deny, strict=True)
+            ]
+            raw = self.ffi.new("struct nd_rule[]", rows)
+            permits = self.lib.nd_permits_new(b"", 0, raw, len(rows))
+        sid_, queue_ = self.slice(sid), self.slice(queue)
+        none = self.ffi.NULL
+        sub = self.lib.nd_sub_new(self.gate, none, owner, sid_, queue_, permits)
+        self.lib.nd_permits_release(permits)
+        return sub
+
     def insert(
-        self, sid: bytes, subject: bytes, queue: bytes = b"", owner: int = 0
+        self,
+        sid: bytes,
+        subject: bytes,
+        queue: bytes = b"",
+        owner: int = 0,
+        deny: Sequence[bytes] = (),
     ) -> None:
-        sub = self.lib.nd_sub_new(
-            self.gate, self.ffi.NULL, owner, self.slice(sid), self.slice(queue)
-        )
+        sub = self.make(sid, queue, owner, deny)
         assert self.lib.nd_sublist_insert(self.list, sub, self.slice(subject)) == 0
-        self.entries[sid] = Entry(sub, subject, queue, owner)
+        self.entries[sid] = Entry(sub, subject, queue, owner, deny)
+
+    def replace(self, sid: bytes, deny: Sequence[bytes]) -> None:
+        """The same subscription, but for what it may not get."""
+        old = self.entries[sid]
+        fresh = self.make(sid, old.queue, old.owner, deny)
+        self.lib.nd_sublist_replace(self.list, old.sub, fresh)
+        self.lib.nd_sub_release(old.sub)
+        self.entries[sid] = Entry(fresh, old.subject, old.queue, old.owner, deny)
+
+    def subject(self, sid: bytes) -> bytes:
+        """What the index says that it is subscribed to."""
+        ask, sub = self.lib.nd_sublist_subject, self.entries[sid].sub
+        size = ask(self.list, sub, self.ffi.NULL, 0)
+        room = self.ffi.new("uint8_t[]", b"#" * (size + 2))
+        assert ask(self.list, sub, room + 1, size - 1) == size
+        assert self.ffi.buffer(room, size + 2)[:] == b"#" * (size + 2)
+        assert ask(self.list, sub, room + 1, size) == size
+        found = self.ffi.buffer(room, size + 2)[:]
+        assert found[:1] + found[-1:] == b"##"
+        return bytes(found[1:-1])
 
     def remove(self, sid: bytes) -> None:
         entry = self.entries.pop(sid)
@@ -104,6 +145,8 @@ class Index:
         groups: dict[bytes, list[bytes]] = {}
         for sid, entry in self.entries.items():
             if not is_match(entry.subject, subject):
+                continue
+            if any(is_match(pattern, subject) for pattern in entry.deny):
                 continue
             if entry.queue:
                 groups.setdefault(entry.queue, []).append(sid)

@@ -19,7 +19,7 @@ struct nd_test_conn {
 static bool nd_test_conn_look(struct nd_engine *engine, uint64_t cid,
                               struct nd_test_conn *view)
 {
-    struct nd_reactor *reactor = engine->reactors[cid % engine->options.reactors];
+    struct nd_reactor *reactor = engine->reactors[cid % engine->reactor_count];
     struct nd_conn *conn = nd_reactor_find(reactor, cid);
     if (conn == NULL) {
         return false;
@@ -35,6 +35,17 @@ static bool nd_test_conn_look(struct nd_engine *engine, uint64_t cid,
         .is_sated = conn->is_sated,
     };
     return true;
+}
+
+static void nd_test_change(struct nd_engine *engine, const struct nd_options *options,
+                           uint32_t version)
+{
+    struct nd_mail_change mail = {
+        .head.kind = ND_MAIL_RECONFIGURE,
+        .settings = nd_settings_new(options, version),
+        .info = nd_change_print_info("{", 1),
+    };
+    nd_change_open(engine->reactors[0], &mail);
 }
 
 static uint32_t nd_test_unanswered(struct nd_engine *engine)
@@ -57,7 +68,7 @@ static const char *nd_test_check(struct nd_engine *engine)
     const char *wrong = nd_sublist_check(engine->index);
     uint64_t last = atomic_load(&engine->last_cid);
     for (uint64_t cid = 1; cid <= last && wrong == NULL; cid++) {
-        struct nd_reactor *reactor = engine->reactors[cid % engine->options.reactors];
+        struct nd_reactor *reactor = engine->reactors[cid % engine->reactor_count];
         struct nd_conn *conn = nd_reactor_find(reactor, cid);
         wrong = conn != NULL ? nd_outbuf_check(&conn->out) : NULL;
     }

@@ -1,6 +1,10 @@
 /* The engine and its smaller parts, as the tests see them. */
 
 #define ND_ACCEPT_PAUSE_MS ...
+#define ND_CHANGE_SLICE ...
+#define ND_EXPIRE_SLICE ...
+#define ND_LAME_SLICE ...
+#define ND_LINE_CEILING ...
 #define ND_RUN_SLICE ...
 #define ND_CHUNK_FIRST ...
 #define ND_CHUNK_SIZE ...
@@ -13,6 +17,7 @@
 #define ND_LINGER_MS ...
 #define ND_LINGER_BYTES ...
 #define ND_STOP_MS ...
+#define ND_REGRANT_MS ...
 #define ND_REPLIES_MAX ...
 
 struct nd_blob {
@@ -55,9 +60,14 @@ void nd_outbuf_consume(struct nd_outbuf *out, struct nd_pool *pool, uint64_t len
 int nd_outbuf_settle(struct nd_outbuf *out, struct nd_blob *blob);
 const char *nd_outbuf_check(const struct nd_outbuf *out);
 
+struct nd_rights {
+    uint64_t grant;
+    struct nd_permits *permits;
+};
 struct nd_memo_entry {
     struct nd_blob *note;
     uint32_t options;
+    struct nd_rights rights;
     ...;
 };
 struct nd_memo {
@@ -68,7 +78,8 @@ const struct nd_memo_entry *nd_memo_find(const struct nd_memo *memo,
                                          const struct nd_hash_key *key,
                                          struct nd_slice text);
 void nd_memo_put(struct nd_memo *memo, const struct nd_hash_key *key,
-                 struct nd_slice text, struct nd_blob *note, uint32_t options);
+                 struct nd_slice text, struct nd_blob *note, uint32_t options,
+                 struct nd_rights rights);
 void nd_memo_fini(struct nd_memo *memo);
 
 struct nd_spin {
@@ -82,7 +93,7 @@ void nd_spin_slept(struct nd_spin *spin, uint64_t us);
 
 struct nd_timer {
     struct nd_timer *prev, *next;
-    uint64_t due_ms;
+    uint64_t since_ms;
 };
 struct nd_timers {
     struct nd_timer *first, *last;
@@ -92,6 +103,8 @@ void nd_timers_init(struct nd_timers *timers, uint64_t duration_ms);
 void nd_timer_start(struct nd_timers *timers, struct nd_timer *timer, uint64_t now_ms);
 void nd_timer_stop(struct nd_timers *timers, struct nd_timer *timer);
 bool nd_timer_is_running(const struct nd_timer *timer);
+uint64_t nd_timers_due(const struct nd_timers *timers);
+void nd_timers_stop_all(struct nd_timers *timers);
 struct nd_timer *nd_timers_take_due(struct nd_timers *timers, uint64_t now_ms);
 
 struct nd_parcel {
@@ -170,6 +183,9 @@ struct nd_test_conn { /* a connection, as it is now */
 /* False: there is no such connection. Not while its reactor runs. */
 bool nd_test_conn_look(struct nd_engine *engine, uint64_t cid,
                        struct nd_test_conn *view);
+/* Reactor 0 finds mail of nd_reconfigure with settings of this version. */
+void nd_test_change(struct nd_engine *engine, const struct nd_options *options,
+                    uint32_t version);
 uint32_t nd_test_unanswered(struct nd_engine *engine);
 struct nd_event_node *nd_test_events_take(struct nd_engine *engine); /* NULL: none */
 void nd_test_event_free(struct nd_event_node *node);

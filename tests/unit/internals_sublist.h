@@ -42,6 +42,8 @@ void nd_hash_insert(struct nd_hash *table, struct nd_hash_link *link);
 bool nd_hash_remove(struct nd_hash *table, struct nd_hash_link *link);
 struct nd_hash_link *nd_hash_find(const struct nd_hash *table, uint64_t hash,
                                   const struct nd_hash_link *after);
+struct nd_hash_link *nd_hash_next(const struct nd_hash *table,
+                                  const struct nd_hash_link *after);
 struct nd_hash_link *nd_hash_any(struct nd_hash *table);
 
 struct nd_conn;
@@ -56,6 +58,7 @@ struct nd_sub {
     uint32_t refs;
     bool dead;
     uint8_t owner;
+    bool is_filtered;
     struct nd_gate *gate;
     struct nd_conn *conn;
     uint64_t delivered;
@@ -68,11 +71,13 @@ struct nd_gate *nd_gate_new(uint64_t cid);
 void nd_gate_retain(struct nd_gate *gate);
 void nd_gate_release(struct nd_gate *gate);
 struct nd_sub *nd_sub_new(struct nd_gate *gate, struct nd_conn *conn, uint32_t owner,
-                          struct nd_slice sid, struct nd_slice queue);
+                          struct nd_slice sid, struct nd_slice queue,
+                          struct nd_permits *permits);
 void nd_sub_retain(struct nd_sub *sub);
 void nd_sub_release(struct nd_sub *sub);
 struct nd_slice nd_sub_sid(const struct nd_sub *sub);
 struct nd_slice nd_sub_queue(const struct nd_sub *sub);
+struct nd_permits *nd_sub_permits(const struct nd_sub *sub);
 bool nd_sub_is_dead(const struct nd_sub *sub);
 
 struct nd_sublist;
@@ -97,6 +102,10 @@ int nd_sublist_insert(struct nd_sublist *list, struct nd_sub *sub,
 bool nd_sublist_remove(struct nd_sublist *list, struct nd_sub *sub);
 size_t nd_sublist_remove_many(struct nd_sublist *list, struct nd_sub *const *subs,
                               size_t count);
+void nd_sublist_replace(struct nd_sublist *list, struct nd_sub *sub,
+                        struct nd_sub *fresh);
+size_t nd_sublist_subject(struct nd_sublist *list, const struct nd_sub *sub,
+                          uint8_t *to, size_t cap);
 int nd_sublist_match(struct nd_sublist *list, struct nd_slice subject,
                      struct nd_stamp *stamp, struct nd_match *spare,
                      struct nd_match **match);
@@ -138,6 +147,8 @@ struct nd_cache *nd_cache_new(struct nd_sublist *list, const struct nd_hash_key 
 void nd_cache_free(struct nd_cache *cache);
 struct nd_match *nd_cache_find(struct nd_cache *cache, struct nd_slice subject,
                                int *rc);
+bool nd_cache_may_publish(struct nd_cache *cache, const struct nd_permits *permits,
+                          struct nd_slice subject);
 void nd_cache_rest(struct nd_cache *cache);
 bool nd_cache_is_passed(const struct nd_cache *cache);
 bool nd_cache_sweep(struct nd_cache *cache, uint32_t budget);

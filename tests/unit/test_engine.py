@@ -116,7 +116,7 @@ def test_an_answered_info_changes_nothing(rig: Rig) -> None:
     assert say(rig, peer, b"INFO {}\r\nPING\r\n") == b""
     (event,) = rig.events()
     assert event.kind == rig.lib.ND_EV_INFO
-    assert rig.lib.nd_admit(rig.engine, peer.cid, 0, rig.ffi.NULL, 0) == 0
+    assert rig.answer(peer.cid, rig.lib.ND_VERDICT_ADMIT) == 0
     rig.settle()
     assert peer.read() == b"PONG\r\n"
     assert say(rig, peer, b"PUB a 0\r\n\r\n") == b"+OK\r\n"
@@ -130,7 +130,7 @@ def test_answers_that_nobody_waits_for(rig: Rig) -> None:
     rig.admit(gone)
     rig.refuse(other, b"never asked")
     rig.admit(other, VERBOSE)
-    assert rig.lib.nd_admit(rig.engine, 999, 0, b"", 0) == 0
+    assert rig.answer(999, rig.lib.ND_VERDICT_ADMIT, text=b"") == 0
     assert rig.lib.nd_close(rig.engine, 999) == 0
     rig.settle()
     assert say(rig, other, b"PUB a 0\r\n\r\nPING\r\n") == b"PONG\r\n"
@@ -487,9 +487,10 @@ class Ordeal:
             if event.kind == self.lib.ND_EV_LOG:
                 continue
             is_connect = event.kind == self.lib.ND_EV_CONNECT
-            note = (b"note", 4) if is_connect else (self.rig.ffi.NULL, 0)
-            if self.lib.nd_admit(self.rig.engine, event.cid, options, *note) != 0:
-                self.lib.nd_admit(self.rig.engine, event.cid, options, *note)
+            fields = {"text": b"note"} if is_connect else {}
+            verdict = self.lib.ND_VERDICT_ADMIT
+            if self.rig.answer(event.cid, verdict, options=options, **fields) != 0:
+                self.rig.answer(event.cid, verdict, options=options, **fields)
         self.rig.settle()
 
     def subscribe(self) -> None:

@@ -21,9 +21,10 @@ class Memo:
         self.text = self.ffi.from_buffer("uint8_t[]", text)
         return self.ffi.new("struct nd_slice *", (self.text, len(text)))[0]
 
-    def put(self, text: bytes, note: bytes, options: int) -> None:
+    def put(self, text: bytes, note: bytes, options: int, rights: Any = (0,)) -> None:
         blob = self.lib.nd_blob_copy(self.slice(note))
-        self.lib.nd_memo_put(self.memo, self.key, self.slice(text), blob, options)
+        key, given = self.slice(text), self.ffi.new("struct nd_rights *", rights)[0]
+        self.lib.nd_memo_put(self.memo, self.key, key, blob, options, given)
         self.lib.nd_blob_release(blob)
 
     def find(self, text: bytes) -> tuple[bytes, int] | None:
@@ -69,3 +70,17 @@ def test_long_texts_are_not_kept(memo: Memo) -> None:
     memo.put(b"x" * (LONGEST + 1), b"", 2)
     assert memo.find(b"x" * LONGEST) == (b"", 1)
     assert memo.find(b"x" * (LONGEST + 1)) is None
+
+
+def test_rights_are_kept_with_it(memo: Memo) -> None:
+    ffi, lib = memo.ffi, memo.lib
+    live = lib.nd_test_alloc_live()
+    permits = lib.nd_permits_new(b"", 0, ffi.NULL, 0)
+    memo.put(b"{}", b"note", 5, (7, permits))
+    memo.put(b"{}", b"note", 5, (8, permits))  # known already: nothing is held
+    memo.put(b"x" * (LONGEST + 1), b"note", 5, (9, permits))
+    lib.nd_permits_release(permits)
+    found = lib.nd_memo_find(memo.memo, memo.key, memo.slice(b"{}"))
+    assert (found.rights.grant, found.rights.permits) == (7, permits)
+    lib.nd_memo_fini(memo.memo)
+    assert lib.nd_test_alloc_live() == live

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ Internals = tuple[Any, Any]
 
 SILENT = 0  # connect options: no +OK, no echo
 VERBOSE, PEDANTIC, ECHO, HEADERS, NO_RESPONDERS = 1, 2, 4, 8, 16
+ASYNC_INFO = 32
 MIB = 1024 * 1024
 PLENTY = 10_000  # turns that nothing here takes
 
@@ -71,7 +72,7 @@ class Rig:
 
     def __init__(self, internals: Internals, **options: Any) -> None:
         self.ffi, self.lib = internals
-        wanted = {
+        self.options = {
             "reactors": 1,
             "max_control_line": 1024,
             "max_connect_line": 4096,
@@ -83,13 +84,14 @@ class Rig:
             "auth_timeout_ms": 1000,
             **options,
         }
-        self.reactors = wanted["reactors"]
+        self.reactors = self.options["reactors"]
         self.now = 1000
         self.peers: list[Peer] = []
+        self.held: list[Any] = []
         self.watched = [dict[int, int]() for _ in range(self.reactors)]
         self.is_external = self.ffi.string(self.lib.nd_poller_name()) == b"external"
         self.engine = self.lib.nd_engine_new(
-            self.ffi.new("struct nd_options *", wanted)
+            self.ffi.new("struct nd_options *", self.options)
         )
         if self.engine == self.ffi.NULL:
             raise MemoryError
@@ -99,6 +101,8 @@ class Rig:
 
     def __exit__(self, *_: object) -> None:
         self.lib.nd_engine_free(self.engine)
+        for permits in self.held:
+            self.lib.nd_permits_release(permits)
         for peer in self.peers:
             peer.sock.close()
 
@@ -117,23 +121,66 @@ class Rig:
             ours.close()
         return peer
 
-    def client(self, *, snd: int = 0, options: int = SILENT) -> Peer:
+    def client(self, *, snd: int = 0, options: int = SILENT, **fields: Any) -> Peer:
         """A connection that was greeted and admitted."""
         peer = self.adopt(snd=snd)
         peer.send(b"CONNECT {}\r\n")
         self.settle()
         assert peer.read().startswith(b"INFO {")
-        self.admit(peer, options)
+        self.admit(peer, options, **fields)
         self.settle()
         peer.read()
         self.events()
         return peer
 
-    def admit(self, peer: Peer, options: int = SILENT, note: bytes = b"note") -> None:
-        assert self.lib.nd_admit(self.engine, peer.cid, options, note, len(note)) == 0
+    def answer(self, cid: int, verdict: int, **fields: Any) -> int:
+        """An answer to one; *fields* of struct nd_answer, bytes with their length."""
+        lent = {n: v for n, v in fields.items() if isinstance(v, bytes)}
+        fields |= {n: self.ffi.from_buffer(v) for n, v in lent.items()}
+        fields |= {f"{n}_len": len(v) for n, v in lent.items()}
+        raw = self.ffi.new("struct nd_answer *", {"verdict": verdict, **fields})
+        cids = self.ffi.new("uint64_t *", cid)
+        return int(self.lib.nd_answer_many(self.engine, cids, raw, 1))
 
-    def refuse(self, peer: Peer, text: bytes) -> None:
-        assert self.lib.nd_refuse(self.engine, peer.cid, text, len(text)) == 0
+    def reconfigure(self, info: bytes = b"{", **changed: Any) -> int:
+        """nd_reconfigure with the options *changed*, which stay so if it succeeds."""
+        wanted = {**self.options, **changed}
+        options = self.ffi.new("struct nd_options *", wanted)
+        rc = int(self.lib.nd_reconfigure(self.engine, options, info, len(info)))
+        self.options = wanted if rc == 0 else self.options
+        return rc
+
+    def lame_duck(self, info: bytes, grace_ms: int, duration_ms: int) -> None:
+        order = self.lib.nd_lame_duck
+        assert order(self.engine, info, len(info), grace_ms, duration_ms) == 0
+
+    def admit(
+        self, peer: Peer, options: int = SILENT, note: bytes = b"note", **fields: Any
+    ) -> None:
+        verdict = self.lib.ND_VERDICT_ADMIT
+        assert self.answer(peer.cid, verdict, options=options, text=note, **fields) == 0
+
+    def refuse(self, peer: Peer, text: bytes, reason: bytes = b"") -> None:
+        verdict = self.lib.ND_VERDICT_REFUSE
+        assert self.answer(peer.cid, verdict, text=text, reason=reason) == 0
+
+    def permits(self, *lists: Sequence[bytes], name: bytes = b"me") -> Any:
+        """Rules of the four lists, "subject" or "subject queue"; freed with the rig."""
+        lent, rows = [], []
+        for number, entries in enumerate(lists):
+            for subject, queue in ((*entry.split(), b"")[:2] for entry in entries):
+                lent += [self.ffi.new("char[]", text) for text in (subject, queue)]
+                rows.append((number, lent[-2], len(subject), lent[-1], len(queue)))
+        raw = self.ffi.new("struct nd_rule[]", rows)
+        made = self.lib.nd_permits_new(name, len(name), raw, len(rows))
+        assert made != self.ffi.NULL
+        self.held.append(made)
+        return made
+
+    def regrant(self, *changes: tuple[Any, ...]) -> int:
+        """Each (grant, permits), or (grant, NULL, True) to revoke."""
+        raw = self.ffi.new("struct nd_regrant[]", list(changes))
+        return int(self.lib.nd_regrant(self.engine, raw, len(changes)))
 
     def ready(self, index: int) -> Any:
         """What an external poller would report, as a list for nd_reactor_step."""

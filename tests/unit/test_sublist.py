@@ -158,9 +158,11 @@ PATTERN = st.builds(
     st.sampled_from([[], [], [b">"]]),
 ) | st.just(b">")
 QUEUE = st.sampled_from([b"", b"g", b"h"])
+DENY = st.lists(PATTERN, max_size=2)
 STEP = st.one_of(
-    st.tuples(st.just("insert"), PATTERN, QUEUE, st.integers(0, 2)),
+    st.tuples(st.just("insert"), PATTERN, QUEUE, st.integers(0, 2), DENY),
     st.tuples(st.just("remove"), st.integers(0, 1000)),
+    st.tuples(st.just("replace"), st.integers(0, 1000), DENY),
     st.tuples(st.just("find"), SUBJECT),
 )
 
@@ -178,6 +180,9 @@ def test_any_steps_equal_the_model(
         elif step[0] == "remove" and index.entries:
             sids = list(index.entries)
             index.remove(sids[step[1] % len(sids)])
+        elif step[0] == "replace" and index.entries:
+            sids = list(index.entries)
+            index.replace(sids[step[1] % len(sids)], step[2])
         elif step[0] == "find":
             seen.add(step[1])
         index.check()
@@ -185,6 +190,8 @@ def test_any_steps_equal_the_model(
             expected = index.expected(subject)
             assert index.find(subject) == expected
             assert index.match(subject) == expected
+        for sid, entry in index.entries.items():
+            assert index.subject(sid) == entry.subject
     index.close()
 
 
@@ -207,13 +214,15 @@ def test_long_random_run_equals_the_model(index: Index) -> None:
     ]
     for step in range(20_000):
         is_full = len(index.entries) > chance.randrange(80)
-        if is_full:
+        deny = [random_pattern(chance)] if chance.random() < 0.3 else []
+        if index.entries and chance.random() < 0.2:
+            index.replace(chance.choice(list(index.entries)), deny)
+        elif is_full:
             index.remove(chance.choice(list(index.entries)))
         else:
             queue = chance.choice([b"", b"", b"g", b"h"])
-            index.insert(
-                b"%d" % step, random_pattern(chance), queue, chance.randrange(3)
-            )
+            owner = chance.randrange(3)
+            index.insert(b"%d" % step, random_pattern(chance), queue, owner, deny)
         index.check()
         subject = chance.choice(subjects)
         assert index.find(subject) == index.expected(subject)
@@ -251,6 +260,67 @@ def test_freeing_the_index_releases_what_is_in(internals: Internals) -> None:
     index.insert(b"x", b">")
     index.insert(b"y", b"*.*")
     index.close()  # looks at the counts of references
+
+
+# ---- what a subscription may not get ----
+
+
+def test_denied_members_are_not_in_a_result(index: Index) -> None:
+    index.insert(b"1", b"in.*", deny=[b"in.secret"])
+    index.insert(b"2", b"in.*")
+    index.insert(b"3", b"in.>", b"q", deny=[b"*.secret", b"x"])
+    index.insert(b"4", b">", b"q", deny=[b"in.ok"])
+    assert index.match(b"in.secret") == ([[b"2"], [], []], {b"q": [b"4"]})
+    assert index.match(b"in.ok") == ([[b"1", b"2"], [], []], {b"q": [b"3"]})
+    index.remove(b"2")
+    index.remove(b"4")
+    assert index.match(b"in.secret") == ([[], [], []], {})
+    assert index.find(b"in.secret") == ([[], [], []], {})
+
+
+@pytest.mark.parametrize("count", [64, 65, 1000, 1001, 2500])
+def test_large_results_without_the_denied(index: Index, count: int) -> None:
+    for i in range(count):
+        subject, deny = (b"a.*", b"a.>")[i % 2], ([b"a.b"], [], [b"a.c"])[i % 3]
+        index.insert(b"%d" % i, subject, (b"", b"q")[i // 2 % 2], i % 3, deny)
+    for published in (b"a.b", b"a.c", b"a.d"):
+        assert index.match(published) == index.expected(published)
+    index.check()
+
+
+def test_a_cached_result_ends_with_a_replacement(index: Index) -> None:
+    for sid, subject, queue in ((b"1", b"a.*", b""), (b"2", b"a.*", b"q")):
+        index.insert(sid, subject, queue)
+        assert index.sids(b"a.b") == {sid}
+        index.replace(sid, [b"a.b"])
+        assert index.sids(b"a.b") == set()
+        assert index.sids(b"a.c") == {sid}
+        index.replace(sid, [])
+        assert index.sids(b"a.b") == {sid}
+        index.check()
+        index.remove(sid)
+    assert index.counts().places == 0
+
+
+def test_replacement_keeps_the_places_of_others(index: Index) -> None:
+    for i in range(20):
+        index.insert(b"%d" % i, b"a.*", b"q" if i % 2 else b"")
+    for i in (0, 7, 19):
+        index.replace(b"%d" % i, [b"a.b"])
+        index.check()
+    assert index.match(b"a.b") == index.expected(b"a.b")
+    for i in range(20):
+        index.remove(b"%d" % i)
+        index.check()
+
+
+def test_subjects_are_told(index: Index) -> None:
+    subjects = [b"a", b"a.b", b">", b"*", b"a.>", b"*.>", b"*.*.b.>", b"a.*", b"a*.>>"]
+    subjects += [b"a." * 500 + b"*", b"b" * 3000, b"b" * 3000 + b".>"]
+    for i, subject in enumerate(subjects):
+        index.insert(b"%d" % i, subject, b"q" if i % 2 else b"")
+    for i, subject in enumerate(subjects):
+        assert index.subject(b"%d" % i) == subject
 
 
 # ---- generations ----
@@ -352,6 +422,7 @@ def test_threads_under_the_thread_sanitizer(tmp_path: Path) -> None:
         "trie",
         "match",
         "cache",
+        "permit",
         "subject",
         "sys_posix",
     ]

@@ -27,7 +27,7 @@ def walk(ffi: Any, timers: Any) -> list[tuple[Any, int]]:
     before, timer = ffi.NULL, timers.first
     while timer != ffi.NULL:
         assert timer.prev == before
-        found.append((timer, timer.due_ms))
+        found.append((timer, timer.since_ms + timers.duration_ms))
         before, timer = timer, timer.next
     assert timers.last == before
     return found

@@ -1,6 +1,6 @@
 /* tsan_engine -- the whole engine under churn, to be built with a sanitizer: four
  * reactors, the control thread, threads that give orders, and clients on raw sockets
- * that publish, subscribe, stall and vanish. Nobody looks at what arrives, other tests
+ * that publish, subscribe, stall and vanish, while settings change; a lame duck ends it. Nobody looks at what arrives, other tests
  * do that: here the sanitizer is the judge.
  *
  *     tsan_engine SEED SECONDS
@@ -23,10 +23,12 @@ enum {
     REACTORS = 4,
     CLIENTS = 16,
     MEDDLERS = 2,
+    GRANTS = 4,
     THREADS = REACTORS + 1 + CLIENTS + MEDDLERS,
     STALLED_EVERY = 8,          /* one client of so many never reads */
     RECENT = 64,                /* connections that an order to close may hit */
     SMALL_BUFFER = 16 * ND_KIB, /* of a socket, so that a stall is soon felt */
+    LAME_MS = 100,  /* of a lame duck that would take twice as long, then the stop */
     AFTER_MS = 300, /* clients and orders go on for so long while the engine stops */
     PAUSE_US = 200
 };
@@ -40,12 +42,26 @@ struct client {
 };
 
 static struct nd_engine *engine;
+static const char info[] = "{\"server_id\":\"x\"";
+static const struct nd_options plain = {
+    .reactors = REACTORS,
+    .max_connections = 3 * CLIENTS, /* the adopted count too: some find no room */
+    .max_control_line = ND_KIB,
+    .max_connect_line = ND_KIB,
+    .max_payload = ND_MIB,
+    .max_pending = 512 * ND_KIB,
+    .ping_interval_ms = 500,
+    .ping_max = 2,
+    .write_deadline_ms = 250,
+    .debug = true,
+};
 static struct sockaddr_in address = {.sin_family = AF_INET};
 static struct client clients[CLIENTS];
 static uint64_t seed;
 static uint64_t over_ms; /* monotonic; set before any thread starts */
 static pthread_t threads[THREADS];
 static uint32_t started;
+static struct nd_permits *permits[GRANTS]; /* of the grants; the first has none */
 
 static void require(bool is_true, const char *what)
 {
@@ -209,8 +225,16 @@ static void on_events(void *context, const struct nd_event *events,
             continue;
         answers[i].verdict = ND_VERDICT_ADMIT;
         answers[i].options = ND_OPT_ECHO | ND_OPT_HEADERS | ND_OPT_NO_RESPONDERS;
+        answers[i].options |= events[i].cid % 2 == 0 ? ND_OPT_ASYNC_INFO : 0;
         answers[i].text = events[i].kind == ND_EV_CONNECT ? "note" : NULL;
         answers[i].text_len = answers[i].text != NULL ? 4 : 0;
+        answers[i].grant = events[i].cid % GRANTS;
+        answers[i].permits = permits[answers[i].grant];
+        answers[i].is_lasting = events[i].cid % 2 == 0;
+        if (events[i].cid % 3 == 0) { /* as if it came later */
+            nd_answer_many(engine, &events[i].cid, &answers[i], 1);
+            answers[i].verdict = ND_VERDICT_NONE;
+        }
     }
 }
 
@@ -218,6 +242,37 @@ static void *run_control(void *argument)
 {
     require(nd_control_run(engine, on_events, argument) == ND_OK, "control");
     return NULL;
+}
+
+static void reconfigure(uint64_t *chance)
+{
+    static const char other[] = "{\"server_id\":\"y\"";
+    struct nd_options options = plain;
+    options.open_grant = 1 + next(chance, 2);
+    options.open_permits = permits[options.open_grant];
+    options.max_pending = (128 + next(chance, 512)) * ND_KIB;
+    options.max_payload = 30000 + next(chance, 30000);
+    options.max_control_line = 64 + next(chance, 10000);
+    options.max_connections = CLIENTS + next(chance, 3 * CLIENTS);
+    options.max_subscriptions = next(chance, 3) == 0 ? 4 : 0;
+    options.ping_interval_ms = next(chance, 3) * 50;
+    options.auth_required = next(chance, 4) == 0;
+    options.auth_timeout_ms = 20 + next(chance, 200);
+    options.debug = next(chance, 2) == 0;
+    options.trace = next(chance, 8) == 0;
+    const char *json = next(chance, 2) == 0 ? info : other;
+    require(nd_reconfigure(engine, &options, json, sizeof(info) - 1) == ND_OK,
+            "reconfigure");
+}
+
+/* Other permits for one grant, the last of which is also taken away at times. */
+static void regrant(uint64_t *chance)
+{
+    uint64_t grant = next(chance, GRANTS);
+    struct nd_regrant change = {.grant = grant,
+                                .permits = permits[next(chance, GRANTS)]};
+    change.is_revoked = grant == GRANTS - 1 && next(chance, 8) == 0;
+    require(nd_regrant(engine, &change, 1) == ND_OK, "regrant");
 }
 
 /* Closes whom it hits. What it has adopted is the other end of a connection that the
@@ -231,8 +286,10 @@ static void *meddle(void *argument)
         nd_stats_read(engine, &stats);
         uint64_t cid = stats.total_connections - next(&chance, RECENT);
         require(nd_close(engine, cid) == ND_OK, "close");
+        regrant(&chance);
         int fd = next(&chance, 16) == 0 ? dial() : -1;
         require(fd < 0 || nd_adopt(engine, fd) == ND_OK, "adopt");
+        reconfigure(&chance);
     }
     return NULL;
 }
@@ -244,21 +301,25 @@ static void start(void *(*work)(void *), void *argument)
     require(pthread_create(&threads[started++], NULL, work, argument) == 0, "thread");
 }
 
+static void make_permits(void)
+{
+    static const struct nd_rule rules[] = {
+        {ND_RULE_SUBSCRIBE_DENY, "a.1", 3, "", 0},
+        {ND_RULE_PUBLISH_DENY, "a.2", 3, "", 0},
+        {ND_RULE_SUBSCRIBE_ALLOW, "a.*", 3, "", 0},
+        {ND_RULE_SUBSCRIBE_ALLOW, "shared", 6, "workers", 7},
+    };
+    for (uint32_t i = 1; i < GRANTS; i++) {
+        permits[i] = nd_permits_new("user", 4, rules, i + 1);
+        require(permits[i] != NULL, "permits");
+    }
+}
+
 static void start_engine(void)
 {
-    struct nd_options options = {
-        .reactors = REACTORS,
-        .max_connections = 3 * CLIENTS, /* the adopted count too: some find no room */
-        .max_control_line = ND_KIB,
-        .max_connect_line = ND_KIB,
-        .max_payload = ND_MIB,
-        .max_pending = 512 * ND_KIB,
-        .ping_interval_ms = 500,
-        .ping_max = 2,
-        .write_deadline_ms = 250,
-        .debug = true,
-    };
-    static const char info[] = "{\"server_id\":\"x\"";
+    struct nd_options options = plain;
+    options.open_grant = 1;
+    options.open_permits = permits[1];
     engine = nd_engine_new(&options);
     require(engine != NULL, "engine");
     require(nd_engine_set_info(engine, info, sizeof(info) - 1) == ND_OK, "info");
@@ -286,7 +347,8 @@ int main(int argc, char **argv)
     seed = strtoul(argv[1], NULL, 10);
     unsigned long seconds = strtoul(argv[2], NULL, 10);
     require(seconds >= 1 && seconds <= 60, "SECONDS");
-    over_ms = nd_sys_now_ms() + seconds * 1000 + AFTER_MS;
+    over_ms = nd_sys_now_ms() + seconds * 1000 + LAME_MS + AFTER_MS;
+    make_permits();
     start_engine();
     start_listening();
     for (uint32_t i = 0; i < CLIENTS; i++) {
@@ -297,11 +359,16 @@ int main(int argc, char **argv)
     for (uintptr_t i = 0; i < MEDDLERS; i++)
         start(meddle, (void *)i);
     sleep((unsigned)seconds);
+    require(nd_lame_duck(engine, info, sizeof(info) - 1, 0, 2 * LAME_MS) == ND_OK,
+            "lame duck");
+    usleep(LAME_MS * 1000);
     nd_stop(engine);
     for (uint32_t i = 0; i < started; i++)
         require(pthread_join(threads[i], NULL) == 0, "join");
     nd_stats_read(engine, &stats);
     nd_engine_free(engine);
+    for (uint32_t i = 1; i < GRANTS; i++)
+        nd_permits_release(permits[i]);
     printf(
         "ok in %" PRIu64 " out %" PRIu64 " connections %" PRIu64 " slow %" PRIu64 "\n",
         stats.in_msgs, stats.out_msgs, stats.total_connections, stats.slow_consumers);

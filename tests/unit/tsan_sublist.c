@@ -28,6 +28,7 @@ struct worker {
 
 static const struct nd_hash_key key = {1, 2};
 static struct nd_sublist *list;
+static struct nd_permits *permits; /* deny what is no crowd's */
 static _Atomic uint32_t finding = FINDERS;
 
 static uint32_t next(uint64_t *state)
@@ -44,14 +45,34 @@ static struct nd_slice subject_of(uint32_t number, char room[32])
     return nd_slice(room, (size_t)len);
 }
 
+static struct nd_sub *make(struct nd_gate *gate, uint32_t owner, struct nd_slice queue,
+                           bool is_filtered)
+{
+    struct nd_permits *filter = is_filtered ? permits : NULL;
+    return nd_sub_new(gate, NULL, owner, ND_LIT("sid"), queue, filter);
+}
+
 static struct nd_sub *subscribe(struct nd_gate *gate, uint32_t owner, uint32_t number)
 {
     char room[32];
     struct nd_slice queue = number / FORMS % 4 == 0 ? ND_LIT("q") : ND_LIT("");
-    struct nd_sub *sub = nd_sub_new(gate, NULL, owner, ND_LIT("sid"), queue);
+    struct nd_sub *sub = make(gate, owner, queue, number % 2 == 0);
     if (sub == NULL || nd_sublist_insert(list, sub, subject_of(number, room)) != 0)
         abort();
     return sub;
+}
+
+/* The same subscription under other permits. */
+static struct nd_sub *replace(struct nd_gate *gate, struct nd_sub *sub)
+{
+    char room[32];
+    struct nd_sub *fresh = make(gate, sub->owner, nd_sub_queue(sub), !sub->is_filtered);
+    if (fresh == NULL || nd_sublist_subject(list, sub, (uint8_t *)room, 32) > 32)
+        abort();
+    atomic_store_explicit(&sub->dead, true, memory_order_release);
+    nd_sublist_replace(list, sub, fresh);
+    nd_sub_release(sub);
+    return fresh;
 }
 
 static void *change(void *argument)
@@ -64,6 +85,10 @@ static void *change(void *argument)
         uint32_t slot = next(&chance) % HELD;
         if (held[slot] == NULL) {
             held[slot] = subscribe(gate, worker->index, next(&chance));
+            continue;
+        }
+        if (next(&chance) % 2 == 0) {
+            held[slot] = replace(gate, held[slot]);
             continue;
         }
         atomic_store_explicit(&held[slot]->dead, true, memory_order_release);
@@ -168,7 +193,9 @@ int main(void)
     struct nd_sub *crowd[CROWD];
     struct nd_gate *gate = nd_gate_new(CROWD);
     uint64_t seen = 0;
+    static const struct nd_rule rule = {ND_RULE_SUBSCRIBE_DENY, "*.1", 3, "", 0};
     list = nd_sublist_new(&key, CHANGERS);
+    permits = nd_permits_new("", 0, &rule, 1);
     for (uint32_t i = 0; i < CHANGERS + FINDERS; i++)
         prepare(&workers[i], i);
     for (uint32_t i = 0; i < CROWD; i++)
@@ -185,6 +212,7 @@ int main(void)
         nd_sub_release(crowd[i]);
     nd_sublist_free(list);
     nd_gate_release(gate);
+    nd_permits_release(permits);
     printf("ok %llu\n", (unsigned long long)seen);
     return 0;
 }
