@@ -8,11 +8,29 @@ pynatsd: a NATS server in a Python process.
 import logging
 
 from pynatsd._version import VERSION as __version__
+from pynatsd.authenticator import NEXT, Allow, Deny, Login
 from pynatsd.core import CoreError, Stats
-from pynatsd.options import Options
-from pynatsd.server import ListenError, Server
+from pynatsd.net import ListenError
+from pynatsd.options import Options, Permissions, Rules, User
+from pynatsd.reload import ReloadError
+from pynatsd.server import Server
 
-__all__ = ["CoreError", "ListenError", "Options", "Server", "Stats", "__version__"]
+__all__ = [
+    "NEXT",
+    "Allow",
+    "CoreError",
+    "Deny",
+    "ListenError",
+    "Login",
+    "Options",
+    "Permissions",
+    "ReloadError",
+    "Rules",
+    "Server",
+    "Stats",
+    "User",
+    "__version__",
+]
 
 # Without this, logging prints the errors of our clients in programs that embed us.
 logging.getLogger("pynatsd").addHandler(logging.NullHandler())

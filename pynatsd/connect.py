@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from pynatsd.log import printable
+from pynatsd.log_format import printable
 
 NOTE_TEXT_MAX = 256  # characters kept of name, lang and version
 NESTING_MAX = 128  # arrays and objects in one another; Python's own limit varies
@@ -119,14 +119,17 @@ def shown(argument: bytes) -> str:
     """
     *argument* for a trace of the protocol: one line of ASCII, and never a secret.
 
-    It is as sent, unless a secret has to be left out; one that cannot be read is left
-    out whole.
+    It is as sent, unless a secret has to be left out; one that cannot be read, or is no
+    object, is left out whole.
     """
     try:
         text = argument.decode()
         if _nesting(text) > NESTING_MAX:
             return "..."
-        shortened = _without_secrets(_SHOWING_DECODER.decode(text))
+        document = _SHOWING_DECODER.decode(text)
+        if not isinstance(document, _Object):
+            return "..."
+        shortened = _without_secrets(document)
     except ValueError:
         return "..."
     return printable(text if _HIDDEN not in shortened else shortened)

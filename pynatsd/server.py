@@ -1,52 +1,23 @@
 """The life of a server: build the engine, bind, run its threads, end them in order."""
 
-import errno
-import json
 import logging
 import os
-import socket
-import string
-import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from pynatsd import connect, core, pollers
-from pynatsd._version import VERSION
-from pynatsd.core import (
-    Admit,
-    Answer,
-    ConnectEvent,
-    CoreError,
-    Engine,
-    Event,
-    LogEvent,
-    Refuse,
-    Stats,
-)
-from pynatsd.log import TRACE, reason
+from pynatsd import core, events, pollers, reload
+from pynatsd.auth import Door
+from pynatsd.core import Admit, CoreError, Engine, Permits, Refuse, Stats
+from pynatsd.info import info, new_server_id
+from pynatsd.net import EVERYWHERE, join, listen
 from pynatsd.options import Options
 
 log = logging.getLogger("pynatsd")
-
-BACKLOG = 4096  # connections that the kernel may hold before we accept them
-EVERYWHERE = ("", "0.0.0.0", "::")
-
-_LEVELS = {
-    core.LEVEL_INFO: logging.INFO,
-    core.LEVEL_ERROR: logging.ERROR,
-    core.LEVEL_DEBUG: logging.DEBUG,
-    core.LEVEL_TRACE: TRACE,
-}
-
-
-class ListenError(OSError):
-    """The address cannot be listened on; the text says which and why."""
-
-    def __str__(self) -> str:
-        return str(self.strerror)
 
 
 class Server:
@@ -78,6 +49,7 @@ class Server:
         self._port = 0
         self._pid = os.getpid()
         self._engine: Engine | None = None  # None: not running
+        self._door: Door | None = None  # beside it
         self._threads: list[threading.Thread] = []
         self._over = threading.Event()  # set when the engine has ended
         self._failure: Exception | None = None
@@ -100,7 +72,8 @@ class Server:
         if self._engine is not None:
             raise RuntimeError("this server is running already")
         with listen(self.options.host, self.options.port) as listener:
-            engine = Engine(self.options)
+            door = Door(self.options, Permits, self._deliver)
+            engine = Engine(self.options, **_open_rights(door))
             self.server_id = new_server_id()
             self._port = listener.getsockname()[1]
             engine.set_info(info(self.options, self.server_id, self._port))
@@ -112,8 +85,8 @@ class Server:
         self._pid = os.getpid()
         self._over.clear()
         self._failure = None
-        self._engine = engine
-        self._start_threads(engine, on_end)
+        self._engine, self._door = engine, door
+        self._start_threads(engine, door, on_end)
         log.info("Server is ready")
         return self
 
@@ -131,8 +104,10 @@ class Server:
             engine.stop()
             for thread in self._threads:
                 thread.join()
+            if self._door is not None:
+                self._door.stop()
             engine.free()
-            self._engine = None
+            self._engine = self._door = None
 
     def wait(self, timeout: float | None = None) -> bool:
         """
@@ -150,6 +125,53 @@ class Server:
         if self._failure is not None:
             raise self._failure
         return over
+
+    # ---- changes while it runs ----
+
+    def reload(self, options: Options | None = None, **settings: Any) -> list[str]:
+        """
+        Take over other options, given whole or by name, without a restart.
+
+        Clients stay, but for those whose user was removed or has another password now;
+        where permissions have changed, subscriptions that are no longer allowed end.
+        Returns a line for the log for each option that has changed.
+
+        Raises:
+            ReloadError: an option has changed that needs a restart; nothing has.
+            ValueError: a setting is out of its range; nothing has changed.
+            RuntimeError: the server is not running.
+        """
+        self._check_process()
+        with self._stopping:
+            engine, door = self._running()
+            new = replace(options or self.options, **settings)
+            lines = reload.lines(reload.changes(self.options, new), self.options, new)
+            regrants = door.reload(new)
+            told = info(new, self.server_id, self.port)
+            engine.reconfigure(new, told, **_open_rights(door))
+            engine.regrant(regrants)
+            self.options = new
+            return lines
+
+    def lame_duck(self) -> None:
+        """
+        Accept nobody any more, tell clients to go elsewhere, and close them in turn.
+
+        Those of protocol 1 are told at once; after `lame_duck_grace_period` all are
+        closed, evenly over `lame_duck_duration`. Does not wait for it: the server
+        is empty when `stats().connections` is 0, and runs until it is stopped.
+
+        Raises:
+            RuntimeError: the server is not running.
+        """
+        self._check_process()
+        with self._stopping:
+            engine, _ = self._running()
+            engine.lame_duck(
+                info(self.options, self.server_id, self.port, is_leaving=True),
+                self.options.lame_duck_grace_period,
+                self.options.lame_duck_duration,
+            )
 
     def __enter__(self) -> Self:
         return self.start()
@@ -190,9 +212,7 @@ class Server:
             RuntimeError: it is not running.
         """
         self._check_process()
-        engine = self._engine
-        if engine is None:
-            raise RuntimeError("this server is not running")
+        engine, _ = self._running()
         return engine.stats()
 
     # ---- threads ----
@@ -201,7 +221,22 @@ class Server:
         if self._engine is not None and os.getpid() != self._pid:
             raise CoreError(core.EFORK, "this server runs in the parent process")
 
-    def _start_threads(self, engine: Engine, on_end: Callable[[], None] | None) -> None:
+    def _running(self) -> tuple[Engine, Door]:
+        engine, door = self._engine, self._door
+        if engine is None or door is None:
+            raise RuntimeError("this server is not running")
+        return engine, door
+
+    def _deliver(self, answers: list[tuple[int, Admit | Refuse]]) -> None:
+        """A worker of the door: answers that took a while."""
+        engine = self._engine
+        if engine is not None:
+            with suppress(CoreError):  # stopped meanwhile
+                engine.answer(answers)
+
+    def _start_threads(
+        self, engine: Engine, door: Door, on_end: Callable[[], None] | None
+    ) -> None:
         self._threads = [
             threading.Thread(
                 target=self._run_reactor,
@@ -212,11 +247,14 @@ class Server:
         ]
         self._threads.append(
             threading.Thread(
-                target=self._run_control, args=(engine, on_end), name="pynatsd-control"
+                target=self._run_control,
+                args=(engine, door, on_end),
+                name="pynatsd-control",
             )
         )
         started = 0
         try:
+            door.start()
             for thread in self._threads:
                 thread.start()
                 started += 1
@@ -240,10 +278,12 @@ class Server:
         except Exception as error:
             self._fail(engine, f"Reactor {index}", error)
 
-    def _run_control(self, engine: Engine, on_end: Callable[[], None] | None) -> None:
+    def _run_control(
+        self, engine: Engine, door: Door, on_end: Callable[[], None] | None
+    ) -> None:
         """Control thread."""
         try:
-            engine.run_control(_answer)
+            engine.run_control(partial(events.answer, door))
         except Exception as error:
             self._fail(engine, "Control loop", error)
         for thread in self._threads:
@@ -259,128 +299,6 @@ class Server:
         engine.stop()
 
 
-# ---- events, on the control thread ----
-
-
-def _answer(event: Event) -> Answer:
-    if isinstance(event, LogEvent):
-        log.log(_LEVELS[event.level], "%s", event.text)
-        return None
-    try:
-        if isinstance(event, ConnectEvent):
-            if event.is_traced:
-                shown = connect.shown(event.argument)
-                log.log(TRACE, "%s - ->> [CONNECT %s]", event.peer, shown)
-            return _admit(connect.parse(event.argument, event.prior))
-        connect.check_info(event.argument)
-        return Admit()
-    except connect.ConnectError as error:
-        return Refuse(error.text, error.reason)
-
-
-def _admit(options: connect.ConnectOptions) -> Admit:
-    bits = (
-        options.verbose * core.OPT_VERBOSE
-        | options.pedantic * core.OPT_PEDANTIC
-        | options.echo * core.OPT_ECHO
-        | options.headers * core.OPT_HEADERS
-        | options.no_responders * core.OPT_NO_RESPONDERS
-        | options.protocol * core.OPT_ASYNC_INFO
-    )
-    # What was said of a user is not for the engine's memory.
-    is_anonymous = not (options.user or options.password or options.auth_token)
-    return Admit(bits, connect.note(options), is_lasting=is_anonymous)
-
-
-# ---- what a server is made of ----
-
-
-def new_server_id() -> str:
-    """22 random letters and digits. By hand, for `secrets` costs 3 MB to import."""
-    alphabet = string.digits + string.ascii_uppercase + string.ascii_lowercase
-    number = int.from_bytes(os.urandom(32), "big")
-    text = ""
-    for _ in range(22):
-        number, digit = divmod(number, len(alphabet))
-        text += alphabet[digit]
-    return text
-
-
-def info(options: Options, server_id: str, port: int) -> str:
-    """
-    The INFO object without its last brace; the engine adds what differs by client.
-
-    Old clients read the first ten fields unasked, today's look for the others.
-
-    Source: gnatsd 0.8.0, server/server.go, `Info`.
-    """
-    document = {
-        "server_id": server_id,
-        "version": VERSION,
-        "go": "python" + sys.version.split()[0],
-        "host": options.host,
-        "port": port,
-        "auth_required": False,
-        "ssl_required": False,
-        "tls_required": False,
-        "tls_verify": False,
-        "max_payload": options.max_payload,
-        "proto": 1,
-        "headers": True,
-        "server_name": options.server_name or server_id,
-    }
-    return json.dumps(document, separators=(",", ":")).removesuffix("}")
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """
-    Open the socket on which clients arrive.
-
-    *port* 0 or -1 lets the system choose. A host that means every address is
-    listened on with IPv4 and IPv6 alike, as Go does it.
-
-    Raises:
-        ListenError: the address is taken or not ours.
-
-    Source: gnatsd 0.8.0, server/server.go, `AcceptLoop`.
-    """
-    port = max(port, 0)
-    try:
-        if host not in EVERYWHERE:
-            return _bind(*_resolve(host, port))
-        if socket.has_dualstack_ipv6():
-            try:
-                return _bind(socket.AF_INET6, ("::", port))
-            except OSError as error:
-                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                    raise
-        return _bind(socket.AF_INET, ("0.0.0.0", port))
-    except (socket.gaierror, UnicodeError):
-        text = f"listen tcp: lookup {host}: no such host"
-        raise ListenError(errno.EADDRNOTAVAIL, text) from None
-    except OSError as error:
-        text = f"listen tcp {join(host, port)}: bind: {reason(error)}"
-        raise ListenError(error.errno, text) from None
-
-
-def _resolve(host: str, port: int) -> tuple[int, Any]:
-    """The first IPv4 address of *host*, else its first one."""
-    # Bytes, because a string makes Python import a megabyte of IDNA tables.
-    name = host.encode("ascii") if host.isascii() else host
-    found = socket.getaddrinfo(
-        name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
-    return found[0][0], found[0][4]
-
-
-def _bind(family: int, address: Any) -> socket.socket:
-    everywhere = family == socket.AF_INET6 and address[0] == "::"
-    return socket.create_server(
-        address, family=family, backlog=BACKLOG, dualstack_ipv6=everywhere
-    )
-
-
-def join(host: str, port: int) -> str:
-    """Host and port as one word, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _open_rights(door: Door) -> dict[str, Any]:
+    """Of clients that act without CONNECT; where nobody may, they never get there."""
+    return {"open_grant": door.open_grant or 0, "open_permits": door.open_permits}

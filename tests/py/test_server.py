@@ -25,8 +25,8 @@ from pynatsd import (
     connect,
     core,
     pollers,
-    server,
 )
+from pynatsd.info import new_server_id
 
 ROUNDS = int(os.environ.get("PYNATSD_ROUNDS", "40"))  # 500 in the long form
 
@@ -129,7 +129,7 @@ def test_ids_are_new_at_every_start() -> None:
 
 
 def test_server_ids_use_the_whole_alphabet() -> None:
-    assert len(set("".join(server.new_server_id() for _ in range(500)))) == 62
+    assert len(set("".join(new_server_id() for _ in range(500)))) == 62
 
 
 # ---- CONNECT, through the engine ----
@@ -223,7 +223,7 @@ def test_a_remembered_connect_is_merged_into_like_any(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = count_parses(monkeypatch)
-    with Server(threads=1) as server:
+    with Server(port=0, threads=1) as server:
         for _ in range(2):
             with client_of(server) as client:
                 client.send(b'CONNECT {"verbose":true,"headers":true}\r\n')
