@@ -3,6 +3,7 @@
 #include "conn.h"
 #include "lame.h"
 #include "reactor.h"
+#include "rights.h"
 
 /* ---- the giver's side, any thread ---- */
 
@@ -128,16 +129,15 @@ void nd_change_open(struct nd_reactor *reactor, const struct nd_mail_change *mai
     change->info = mail->info;
 }
 
-/* Everyone takes part in it who does not come after this. */
-static void begin_round(struct nd_change *change)
+void nd_change_begin_round(struct nd_reactor *reactor)
 {
-    change->round++;
-    change->is_going_round = true;
+    reactor->change.round++;
+    reactor->change.is_going_round = true;
 }
 
 void nd_change_set_info(struct nd_reactor *reactor, struct nd_blob *info)
 {
-    begin_round(&reactor->change);
+    nd_change_begin_round(reactor);
     if (!nd_slice_is_equal(nd_blob_slice(info), nd_blob_slice(reactor->info))) {
         reactor->change.info_round = reactor->change.round;
     }
@@ -153,7 +153,7 @@ void nd_change_apply(struct nd_reactor *reactor)
     change->settings = NULL;
     if (reactor->lame.is_on) {
         nd_blob_release(change->info); /* ours says that we are going */
-        begin_round(change);
+        nd_change_begin_round(reactor);
     } else {
         nd_change_set_info(reactor, change->info);
     }
@@ -185,8 +185,11 @@ static void take_part(struct nd_conn *conn)
     struct nd_reactor *reactor = conn->owner;
     conn->has_missed_info |= conn->round < reactor->change.info_round;
     conn->round = reactor->change.round;
-    nd_conn_start_timers(conn);
-    nd_change_tell(conn);
+    nd_rights_renew(conn);
+    if (nd_conn_is_alive(conn)) {
+        nd_conn_start_timers(conn);
+        nd_change_tell(conn);
+    }
 }
 
 void nd_change_go_round(struct nd_reactor *reactor)

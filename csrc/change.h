@@ -1,4 +1,4 @@
-/* change -- what changes while the engine runs: its settings and its INFO.
+/* change -- what changes while the engine runs: its settings, its INFO, rights.
  *
  * An order goes to every reactor by mail, or to none. What it brings is put aside, and
  * counts from the top of the reactor's next turn. Then the reactor goes round: every
@@ -43,6 +43,9 @@ struct nd_blob *nd_change_print_info(const char *json, uint32_t len);
 /* Mail: puts it aside, or begins the lame duck. */
 void nd_change_open(struct nd_reactor *reactor, const struct nd_mail_change *mail);
 void nd_change_dispose(const struct nd_mail_change *mail); /* that is not opened */
+
+/* Everyone takes part in it who is here by now. */
+void nd_change_begin_round(struct nd_reactor *reactor);
 
 void nd_change_apply(struct nd_reactor *reactor); /* top of a turn: what is put aside */
 void nd_change_go_round(struct nd_reactor *reactor); /* one turn's part of a round */

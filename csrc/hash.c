@@ -205,19 +205,6 @@ struct nd_hash_link **nd_hash_head(const struct nd_hash *table, uint64_t hash)
     return table->used > 0 ? head_at(table, bucket_of(table, hash)) : NULL;
 }
 
-struct nd_hash_link *nd_hash_next(const struct nd_hash *table,
-                                  const struct nd_hash_link *after)
-{
-    if (after != NULL && after->next != NULL)
-        return after->next;
-    uint32_t bucket = after != NULL ? bucket_of(table, after->hash) + 1 : 0;
-    for (; bucket < table->top; bucket++) {
-        if (*head_at(table, bucket) != NULL)
-            return *head_at(table, bucket);
-    }
-    return NULL;
-}
-
 struct nd_hash_link *nd_hash_any(struct nd_hash *table)
 {
     if (table->used == 0)

@@ -61,11 +61,6 @@ bool nd_hash_remove(struct nd_hash *table, struct nd_hash_link *link);
 struct nd_hash_link *nd_hash_find(const struct nd_hash *table, uint64_t hash,
                                   const struct nd_hash_link *after);
 
-/* The record after *after*, or the first one if that is NULL, in no order; NULL = there
- * are no more. Nothing may change meanwhile. */
-struct nd_hash_link *nd_hash_next(const struct nd_hash *table,
-                                  const struct nd_hash_link *after);
-
 /* Any record, or NULL: for emptying a table, which takes linear time as a whole. */
 struct nd_hash_link *nd_hash_any(struct nd_hash *table);
 

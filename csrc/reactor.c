@@ -428,15 +428,15 @@ int64_t nd_reactor_turn(struct nd_reactor *reactor, int64_t timeout_ms,
     if (nd_unlikely(reactor->change.settings != NULL)) {
         nd_change_apply(reactor);
     }
+    if (nd_unlikely(reactor->change.is_going_round)) {
+        nd_change_go_round(reactor);
+    }
     bool is_stopping = atomic_load(&reactor->engine->is_stopping);
     if (!is_stopping) {
         read_ready(reactor);
     }
     nd_recheck_run(reactor);
     expire(reactor);
-    if (nd_unlikely(reactor->change.is_going_round)) {
-        nd_change_go_round(reactor);
-    }
     nd_reactor_post(reactor);
     nd_reactor_flush(reactor);
     bury(reactor, ND_BURY_SLICE);

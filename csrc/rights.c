@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "change.h"
 #include "reactor.h"
 #include "recheck.h"
 
@@ -214,24 +215,25 @@ bool nd_rights_take(struct nd_conn *conn, struct nd_rights *rights)
     return nd_conn_is_alive(conn);
 }
 
+void nd_rights_renew(struct nd_conn *conn)
+{
+    const struct nd_regrant *change = NULL;
+    if (conn->is_known) {
+        change = find_change(conn->owner, conn->rights.grant);
+    }
+    if (change != NULL && change->is_revoked) {
+        send_away(conn);
+    } else if (change != NULL) {
+        take_permits(conn, change->permits);
+    }
+}
+
 void nd_rights_change(struct nd_reactor *reactor, struct nd_changes *changes)
 {
-    struct nd_hash_link *link = NULL;
     forget_old(reactor);
     changes->until_ms = reactor->now_ms + ND_REGRANT_MS;
     changes->next = reactor->changes;
     reactor->changes = changes;
     nd_memo_fini(&reactor->memo); /* it would admit as before */
-    while ((link = nd_hash_next(&reactor->conns, link)) != NULL) {
-        struct nd_conn *conn = nd_container(link, struct nd_conn, by_cid);
-        const struct nd_regrant *change = NULL;
-        if (conn->is_known && nd_conn_is_alive(conn)) {
-            change = find_in(changes, conn->rights.grant);
-        }
-        if (change != NULL && change->is_revoked) {
-            send_away(conn);
-        } else if (change != NULL) {
-            take_permits(conn, change->permits);
-        }
-    }
+    nd_change_begin_round(reactor);
 }

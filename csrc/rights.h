@@ -49,7 +49,11 @@ struct nd_permits *nd_rights_filter(const struct nd_conn *conn, struct nd_slice 
 struct nd_changes *nd_changes_new(const struct nd_regrant *changes, uint32_t count);
 void nd_changes_free(struct nd_changes *changes); /* and those behind it */
 
-/* From the mail: takes *changes* over, and applies them to every connection. */
+/* From the mail: takes *changes* over, and begins a round in which they are applied to
+ * every connection; until it comes to one, that acts by its old rights. */
 void nd_rights_change(struct nd_reactor *reactor, struct nd_changes *changes);
+
+/* Applies what has changed, once or again; it may be sent away. */
+void nd_rights_renew(struct nd_conn *conn);
 
 #endif

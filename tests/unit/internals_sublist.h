@@ -42,8 +42,6 @@ void nd_hash_insert(struct nd_hash *table, struct nd_hash_link *link);
 bool nd_hash_remove(struct nd_hash *table, struct nd_hash_link *link);
 struct nd_hash_link *nd_hash_find(const struct nd_hash *table, uint64_t hash,
                                   const struct nd_hash_link *after);
-struct nd_hash_link *nd_hash_next(const struct nd_hash *table,
-                                  const struct nd_hash_link *after);
 struct nd_hash_link *nd_hash_any(struct nd_hash *table);
 
 struct nd_conn;

@@ -187,22 +187,3 @@ def test_pantry_keeps_one_block_of_a_kind(internals: Internals) -> None:
         lib.nd_pantry_fini(fresh)
     assert [i for i in range(30) if pantry.spare[i] != ffi.NULL] == [0, 1, 2]
     lib.nd_pantry_fini(pantry)
-
-
-def test_a_walk_meets_each_record_once(internals: Internals) -> None:
-    table = Table(internals)
-    chance = random.Random(6)
-    none = table.ffi.NULL
-    for number in range(400):
-        found, link = [], table.lib.nd_hash_next(table.c, none)
-        while link != none:
-            found.append(int(table.ffi.cast("uintptr_t", link)))
-            link = table.lib.nd_hash_next(table.c, link)
-        links = table.links.values()
-        wanted = [int(table.ffi.cast("uintptr_t", one)) for one in links]
-        assert sorted(found) == sorted(wanted)
-        if number >= 200:
-            table.remove(number - 200)
-        else:
-            table.insert(number, chance.choice([chance.getrandbits(64), 7]))
-    assert table.lib.nd_hash_next(table.c, none) == none
