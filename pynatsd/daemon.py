@@ -24,7 +24,6 @@ LOOK_INTERVAL = 0.1  # seconds between two looks for the last client
 
 _ENDS = {signal.SIGINT: "interrupt", signal.SIGTERM: "terminated"}
 _TRAPPED = (*_ENDS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-_OVER = 0  # beside the numbers of signals: the server has ended by itself
 
 # The options as the file and the command line say now, with warnings. What it raises
 # is a ValueError with a text for the log.
@@ -69,6 +68,8 @@ class _Daemon:
         self._server = Server(options)
         self._awake, self._wake = socket.socketpair()
         self._wake.setblocking(False)
+        self._signals: set[int] = set()  # that have come and are not acted on
+        self._is_over = False  # the server has ended by itself
         self._close_by: float | None = None  # monotonic; set: a lame duck
         self._closing_from = 0.0  # monotonic; until then it only stops accepting
 
@@ -122,31 +123,36 @@ class _Daemon:
 
     def _trap_signals(self) -> None:
         """
-        Make every signal that is for us write its number to the socket.
+        Note every signal that is for us, and wake the main thread.
 
-        The handlers do nothing: C code of any thread may be interrupted by the signal,
-        and the byte is what wakes the main thread.
+        C code of any thread may be interrupted by a signal, so a byte on the socket is
+        what wakes. When very many come the socket is full, and full is enough: which
+        signals there were, the handlers have noted.
         """
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         for number in _TRAPPED:
-            signal.signal(number, lambda number, frame: None)
+            signal.signal(number, self._note_signal)
+
+    def _note_signal(self, number: int, frame: object) -> None:
+        self._signals.add(number)
 
     def _on_end(self) -> None:
-        """Control thread: the server has ended. Signals have no number 0."""
+        """Control thread: the server has ended."""
+        self._is_over = True
         with suppress(BlockingIOError):
-            self._wake.send(bytes([_OVER]))
+            self._wake.send(b"\0")
 
     def _wait(self) -> set[int]:
         """The signals since the last call, each once; none if a look is due."""
         self._awake.settimeout(None if self._close_by is None else LOOK_INTERVAL)
-        try:
-            return set(self._awake.recv(4096))
-        except TimeoutError:
-            return set()
+        with suppress(TimeoutError):
+            self._awake.recv(4096)
+        numbers, self._signals = self._signals, set()
+        return numbers
 
     def _act_on(self, numbers: set[int]) -> int | None:
         """Returns the exit status if this is the end."""
-        if _OVER in numbers:
+        if self._is_over:
             return 1
         for number, word in _ENDS.items():
             if number in numbers:

@@ -199,9 +199,12 @@ class Flow:
             reader.expect(PONG)
         self.is_over = threading.Event()
         self.sent = 0
+        self.total: int | None = None  # known before the last of them are sent
 
     def publish(self) -> None:
-        while not self.is_over.is_set():
+        while self.total is None:
+            if self.is_over.is_set():
+                self.total = self.sent + 500
             numbers = range(self.sent, self.sent + 500)
             self.publisher.send(b"".join(pub(b"flow", b"%08d" % n) for n in numbers))
             self.sent += 500
@@ -211,8 +214,8 @@ class Flow:
     def check(self, reader: Peer) -> None:
         record = len(msg(b"flow", b"1", b"%08d" % 0))
         number = 0
-        while not self.is_over.is_set() or number < self.sent:
-            count = max(1, min(500, self.sent - number if self.is_over.is_set() else 1))
+        while self.total is None or number < self.total:
+            count = 1 if self.total is None else min(500, self.total - number)
             got = reader.read(record * count, 4 * SECONDS)
             want = b"".join(
                 msg(b"flow", b"1", b"%08d" % n) for n in range(number, number + count)
