@@ -72,15 +72,24 @@ static struct nd_gate *find_shut_group(const struct nd_conn *from,
     return NULL;
 }
 
-static struct nd_gate *find_heavy_inbox(const struct nd_reactor *reactor,
-                                        const struct nd_match *match)
+/* Who is in the middle of its input may fill a heavy inbox on, up to twice the mark: to
+ * stop there it would have to put the rest of its input aside. */
+static bool is_full(const struct nd_inbox *inbox, const struct nd_engine *engine)
+{
+    return is_heavy(inbox->gate) &&
+           atomic_load_explicit(&inbox->weight, memory_order_relaxed) >
+               2 * engine->inbox_high;
+}
+
+static struct nd_gate *find_full_inbox(const struct nd_reactor *reactor,
+                                       const struct nd_match *match)
 {
     struct nd_engine *engine = reactor->engine;
     for (uint32_t to = 0; to < engine->options.reactors; to++) {
         struct nd_gate *gate = engine->reactors[to]->inbox.gate;
         bool is_reached = match->starts[to] < match->starts[to + 1] ||
                           (match->group_count > 0 && to != reactor->index);
-        if (is_reached && is_heavy(gate)) {
+        if (is_reached && is_full(&engine->reactors[to]->inbox, engine)) {
             return gate;
         }
     }
@@ -110,7 +119,7 @@ bool nd_brake_is_calm(const struct nd_reactor *reactor, const struct nd_match *m
         }
     }
     return !has_heavy(match->plain, match->plain_count) &&
-           find_heavy_inbox(reactor, match) == NULL;
+           find_full_inbox(reactor, match) == NULL;
 }
 
 static bool pass_gates(struct nd_reactor *reactor, struct nd_conn *from,
@@ -135,11 +144,31 @@ static bool pass_gates(struct nd_reactor *reactor, struct nd_conn *from,
 static bool pass_inboxes(struct nd_reactor *reactor, struct nd_conn *from,
                          const struct nd_match *match, uint64_t bytes)
 {
-    struct nd_gate *gate = find_heavy_inbox(reactor, match);
+    struct nd_gate *gate = find_full_inbox(reactor, match);
     if (gate != NULL) {
         halt(reactor, from, gate, bytes);
     }
     return gate == NULL;
+}
+
+bool nd_brake_enter(struct nd_conn *from)
+{
+    struct nd_engine *engine = from->owner->engine;
+    uint64_t mailed = from->mailed;
+    from->mailed = 0;
+    if (nd_likely(mailed == 0 || atomic_load_explicit(&engine->heavy_count,
+                                                      memory_order_relaxed) == 0)) {
+        return true;
+    }
+    for (uint32_t to = 0; mailed >> to > 0; to++) {
+        struct nd_gate *gate = engine->reactors[to]->inbox.gate;
+        if ((mailed >> to & 1) != 0 && is_heavy(gate)) {
+            from->mailed = mailed;
+            halt(from->owner, from, gate, 0);
+            return false;
+        }
+    }
+    return true;
 }
 
 bool nd_brake_pass(struct nd_reactor *reactor, struct nd_conn *from,

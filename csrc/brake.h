@@ -38,6 +38,10 @@ bool nd_brake_pass(struct nd_reactor *reactor, struct nd_conn *from,
  * look at each? As cheap. */
 bool nd_brake_is_calm(const struct nd_reactor *reactor, const struct nd_match *match);
 
+/* Before a read: may *from* go on to write to whom its last input went to? False: the
+ * inbox of one of them is heavy; *from* is halted, and nothing of its input held. */
+bool nd_brake_enter(struct nd_conn *from);
+
 /* For the picks of a queue group, which prefer members that have credit and charge the
  * one they took. *from* may be NULL: mail was charged where it came from. */
 bool nd_brake_is_open(const struct nd_conn *from, const struct nd_gate *gate);

@@ -268,6 +268,7 @@ static uint32_t send_slices(struct nd_reactor *reactor, const struct nd_burst *b
             nd_conn_close(burst->from);
             break;
         }
+        burst->from->mailed |= UINT64_C(1) << to;
         sent++;
     }
     return sent;

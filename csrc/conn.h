@@ -69,6 +69,7 @@ struct nd_conn {
     struct nd_gate *gate;
     struct nd_outbuf out;
     uint64_t in_msgs, in_bytes, out_msgs, out_bytes;
+    uint64_t mailed;     /* bits: the reactors that its last input sent parcels to */
     uint64_t burst_mark; /* of the burst that has seen it last; burst.c */
 
     struct nd_blob *tail; /* unfinished, from the first byte of an operation; or NULL */
