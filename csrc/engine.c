@@ -56,9 +56,10 @@ struct nd_engine *nd_engine_new(const struct nd_options *options)
     engine->high_water = ND_MAX(options->max_pending / 8, (uint64_t)1);
     engine->early_mark = ND_MIN(engine->high_water, (uint64_t)ND_FLUSH_EARLY);
     engine->inbox_high = ND_MIN(engine->high_water, (uint64_t)ND_MIB);
-    /* More than one read makes of it, and few marks of an inbox from all together. */
+    /* Half of what a read brings: its owner begins while we go on, and finds it warm. All
+     * together stay below a few marks of an inbox. */
     engine->outbox_high =
-        ND_MIN(engine->inbox_high * 5 / 8, 4 * engine->inbox_high / options->reactors);
+        ND_MIN(engine->inbox_high / 4, 4 * engine->inbox_high / options->reactors);
     engine->pid = nd_sys_pid();
     if (fill(engine) != ND_OK) {
         nd_engine_free(engine);
