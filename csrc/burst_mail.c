@@ -150,7 +150,6 @@ uint32_t nd_burst__send_slices(struct nd_reactor *reactor, const struct nd_burst
             nd_conn_close(burst->from);
             break;
         }
-        burst->from->mailed |= UINT64_C(1) << to;
         sent++;
     }
     return sent;

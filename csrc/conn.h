@@ -26,6 +26,7 @@
 #include "sys.h"
 #include "timer.h"
 
+struct nd_match;
 struct nd_reactor;
 
 /* What the poller hands back: the first member of everything that is watched. */
@@ -69,7 +70,6 @@ struct nd_conn {
     struct nd_gate *gate;
     struct nd_outbuf out;
     uint64_t in_msgs, in_bytes, out_msgs, out_bytes;
-    uint64_t mailed;     /* bits: the reactors that its last input sent parcels to */
     uint64_t burst_mark; /* of the burst that has seen it last; burst.c */
 
     struct nd_blob *tail; /* unfinished, from the first byte of an operation; or NULL */
@@ -81,7 +81,8 @@ struct nd_conn {
     uint64_t unsent;       /* what the kernel held when last asked */
     uint64_t progress_ms;  /* when the peer last took something, while blocked */
     struct nd_gate *pacer; /* who halted us last; one reference, or NULL */
-    int64_t toll;          /* bytes of the publish that waits for it */
+    struct nd_match *aim;  /* what we write to under pressure; one reference, or NULL */
+    int64_t toll;          /* bytes of the publish that waits, or of the last one */
     int64_t prepaid;       /* bytes of its credit that are reserved for us */
 
     struct nd_hash sids; /* our subscriptions, by sid */

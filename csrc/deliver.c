@@ -154,9 +154,6 @@ static int send_mail(struct nd_delivery *d, uint32_t to, struct nd_match *match,
     if (mail == NULL) {
         return ND_ENOMEM;
     }
-    if (d->from != NULL) {
-        d->from->mailed |= UINT64_C(1) << to;
-    }
     nd_match_retain(match);
     mail->match = match;
     mail->chosen = chosen;

@@ -284,3 +284,80 @@ def test_a_read_halts_in_its_middle_at_twice_the_mark(
             rig.settle()
             got += subscriber.read()
         assert got == (b"MSG a 1 %d\r\n" % size + b"x" * size + b"\r\n") * count
+
+
+def test_who_waits_for_a_reader_waits_before_it_reads(internals: Internals) -> None:
+    """But who has read may go on: the first window is wide enough."""
+    with Rig(internals, max_pending=MIB) as rig:
+        heavy = subscribe(rig, snd=4096)
+        publisher, other = rig.client(), rig.client()
+        sent = 0
+        while not rig.look(heavy).is_heavy:
+            publisher.send(LINE)
+            rig.turn()
+            sent += 1
+        for peer in (publisher, other):
+            peer.send(LINE * 5)  # the first that is written under pressure
+            rig.turn()
+            assert not rig.look(peer).is_halted
+        before = rig.look(heavy).pending
+        publisher.send(LINE * 5)
+        rig.turn()
+        view = rig.look(publisher)
+        assert (view.is_halted, view.tail_cap) == (True, 0)
+        assert rig.look(heavy).pending == before
+        other.send(b"PUB c 2\r\nhi\r\n")  # what comes is not known: it waits as well
+        rig.turn()
+        assert rig.look(other).is_halted
+        rig.advance(30)
+        assert not rig.look(other).is_halted
+        other.send(b"PUB c 2\r\nhi\r\nPING\r\n")  # and now it is known
+        rig.turn()
+        assert other.read() == b"PONG\r\n"
+        got = b""
+        for _ in range(2000):
+            got += heavy.read()
+            rig.advance(1)
+        assert got == MESSAGE * (sent + 15)
+        assert not rig.look(publisher).is_halted
+
+
+@pytest.mark.parametrize(("size", "limit"), [(SIZE, MIB), (10 * SIZE, 10 * MIB)])
+def test_a_crowd_that_waits_to_read_is_let_in_one_by_one(
+    internals: Internals, size: int, limit: int
+) -> None:
+    line = b"PUB a %d\r\n" % size + b"x" * size + b"\r\n"
+    with Rig(internals, max_pending=limit) as rig:
+        stalled = subscribe(rig, snd=4096)
+        crowd = [rig.client() for _ in range(100)]
+        for peer in crowd[:33] + crowd:  # all of them within the first window
+            peer.send(line)
+            rig.turn()
+        assert rig.look(stalled).is_heavy
+        for peer in crowd:
+            peer.send(line)
+        rig.turn()
+        assert all(rig.look(peer).is_halted for peer in crowd)
+        assert {rig.look(peer).tail_cap > 0 for peer in crowd} == {True, False}
+        for _ in range(120):
+            before = rig.look(stalled).pending
+            rig.advance(10)
+            assert rig.look(stalled).pending <= before + 2 * len(line)
+
+
+def test_what_goes_to_very_many_is_not_kept_in_mind(internals: Internals) -> None:
+    with Rig(internals, max_pending=MIB // 4) as rig:
+        heavy = subscribe(rig, snd=4096)
+        many, publisher = rig.client(), rig.client()
+        many.send(b"".join(b"SUB a %d\r\n" % n for n in range(600)))
+        rig.settle()
+        for _ in range(1500):
+            publisher.send(b"PUB a 100\r\n" + b"x" * 100 + b"\r\n")
+            rig.turn()
+            many.read()
+            if rig.look(publisher).is_halted:
+                break
+        view = rig.look(publisher)
+        assert rig.look(heavy).is_heavy
+        assert view.is_halted
+        assert view.tail_cap > 100  # it was in the middle of a read

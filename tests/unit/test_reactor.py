@@ -374,6 +374,43 @@ def test_a_run_that_nobody_collects_is_freed(internals: Internals) -> None:
     assert internals[1].nd_test_alloc_live() == live
 
 
+def test_a_short_run_holds_no_chunk(internals: Internals) -> None:
+    """Who lags would hold a chunk for each of them."""
+    with Rig(internals, reactors=2) as rig:
+        publisher, reader = crossing(rig, snd=4096)
+        publisher.send(RUN)
+        rig.settle()
+        live = internals[1].nd_test_alloc_live()
+        for _ in range(50):
+            publisher.send((b"PUB run 150\r\n" + b"x" * 150 + b"\r\n") * 10)
+            rig.settle()
+        assert rig.look(reader).pending > 100_000
+        assert internals[1].nd_test_alloc_live() - live < 10
+
+
+@pytest.mark.parametrize("nth", range(1, 9))
+def test_a_run_that_finds_no_memory_costs_its_publisher(
+    internals: Internals, nth: int
+) -> None:
+    lib = internals[1]
+    live = lib.nd_test_alloc_live()
+    with Rig(internals, reactors=2) as rig:
+        publisher, reader = crossing(rig)
+        publisher.send(RUN)
+        lib.nd_test_alloc_fail(nth, True)
+        rig.turn(1)
+        had_enough = lib.nd_test_alloc_calls() < nth
+        lib.nd_test_alloc_fail(0, False)
+        if nth % 2:  # and otherwise nobody ever looks
+            rig.settle()
+            got = reader.read()
+            assert RUN_READ.startswith(got)
+            assert (got == RUN_READ) == had_enough
+            assert (rig.look(publisher) is not None) == had_enough
+            rig.check()
+    assert lib.nd_test_alloc_live() == live
+
+
 @pytest.fixture
 def rig(internals: Internals) -> Iterator[Rig]:
     with Rig(internals) as made:
