@@ -3,6 +3,8 @@
 #include "conn.h"
 #include "reactor.h"
 
+enum { AIM_BYTES = 4 * ND_KIB }; /* of a result that is kept in mind */
+
 static bool is_heavy(const struct nd_gate *gate)
 {
     return atomic_load_explicit(&gate->heavy, memory_order_relaxed);
@@ -72,45 +74,85 @@ static struct nd_gate *find_shut_group(const struct nd_conn *from,
     return NULL;
 }
 
-static struct nd_gate *find_heavy_inbox(const struct nd_reactor *reactor,
-                                        const struct nd_match *match)
+/* Who is in the middle of its input may fill a heavy inbox on, up to twice the mark: to
+ * stop there it would have to put the rest of its input aside. */
+static bool is_full(const struct nd_inbox *inbox, uint64_t high)
+{
+    return is_heavy(inbox->gate) &&
+           atomic_load_explicit(&inbox->weight, memory_order_relaxed) > 2 * high;
+}
+
+/* The first inbox on the way to *match* that is heavy, or full. */
+static struct nd_gate *find_inbox(const struct nd_reactor *reactor,
+                                  const struct nd_match *match, bool full)
 {
     struct nd_engine *engine = reactor->engine;
+    uint64_t high = reactor->settings->inbox_high;
     for (uint32_t to = 0; to < engine->reactor_count; to++) {
         struct nd_gate *gate = engine->reactors[to]->inbox.gate;
         bool is_reached = match->starts[to] < match->starts[to + 1] ||
                           (match->group_count > 0 && to != reactor->index);
-        if (is_reached && is_heavy(gate)) {
+        if (is_reached &&
+            (full ? is_full(&engine->reactors[to]->inbox, high) : is_heavy(gate))) {
             return gate;
         }
     }
     return NULL;
 }
 
-static bool has_heavy(struct nd_sub *const *subs, uint32_t count)
+static struct nd_gate *find_heavy(struct nd_sub *const *subs, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (is_heavy(subs[i]->gate)) {
-            return true;
+            return subs[i]->gate;
         }
     }
-    return false;
+    return NULL;
 }
 
-bool nd_brake_is_calm(const struct nd_reactor *reactor, const struct nd_match *match)
+static bool is_anyone_heavy(const struct nd_engine *engine)
 {
-    if (nd_likely(atomic_load_explicit(&reactor->engine->heavy_count,
-                                       memory_order_relaxed) == 0)) {
+    return atomic_load_explicit(&engine->heavy_count, memory_order_relaxed) != 0;
+}
+
+static void forget_aim(struct nd_conn *from)
+{
+    if (from->aim != NULL) {
+        nd_match_release(from->aim);
+        from->aim = NULL;
+    }
+}
+
+/* Is nobody at all heavy? Keeps in mind what a publisher writes to while someone is, and
+ * for as long as it goes on with that. A wide result is not kept: many of them could be
+ * out of date. */
+static bool is_at_ease(struct nd_conn *from, struct nd_match *match)
+{
+    bool at_ease = !is_anyone_heavy(from->owner->engine);
+    if (nd_unlikely(from->aim != match)) {
+        forget_aim(from);
+        if (!at_ease && match != NULL && match->weight <= AIM_BYTES) {
+            nd_match_retain(match);
+            from->aim = match;
+        }
+    }
+    return at_ease;
+}
+
+bool nd_brake_is_calm(struct nd_conn *from, struct nd_match *match)
+{
+    struct nd_reactor *reactor = from->owner;
+    if (nd_likely(is_at_ease(from, match)) || match == NULL) {
         return true;
     }
     for (uint32_t i = 0; i < match->group_count; i++) {
         const struct nd_group *group = &match->groups[i];
-        if (has_heavy(match->members + group->first, group->count)) {
+        if (find_heavy(match->members + group->first, group->count) != NULL) {
             return false;
         }
     }
-    return !has_heavy(match->plain, match->plain_count) &&
-           find_heavy_inbox(reactor, match) == NULL;
+    return find_heavy(match->plain, match->plain_count) == NULL &&
+           find_inbox(reactor, match, true) == NULL;
 }
 
 static bool pass_gates(struct nd_reactor *reactor, struct nd_conn *from,
@@ -135,20 +177,38 @@ static bool pass_gates(struct nd_reactor *reactor, struct nd_conn *from,
 static bool pass_inboxes(struct nd_reactor *reactor, struct nd_conn *from,
                          const struct nd_match *match, uint64_t bytes)
 {
-    struct nd_gate *gate = find_heavy_inbox(reactor, match);
+    struct nd_gate *gate = find_inbox(reactor, match, true);
     if (gate != NULL) {
         halt(reactor, from, gate, bytes);
     }
     return gate == NULL;
 }
 
-bool nd_brake_pass(struct nd_reactor *reactor, struct nd_conn *from,
-                   const struct nd_match *match, uint64_t bytes)
+bool nd_brake_enter(struct nd_conn *from)
 {
-    if (nd_likely(atomic_load_explicit(&reactor->engine->heavy_count,
-                                       memory_order_relaxed) == 0)) {
+    struct nd_reactor *reactor = from->owner;
+    if (nd_likely(from->aim == NULL) || !is_anyone_heavy(reactor->engine)) {
         return true;
     }
+    struct nd_gate *gate = find_inbox(reactor, from->aim, false);
+    if (gate == NULL) {
+        gate = find_heavy(from->aim->plain, from->aim->plain_count);
+    }
+    if (gate == NULL || (from->pacer == gate && from->prepaid > 0)) {
+        return true;
+    }
+    /* What it will send is not known: as much as its last one, or any of a burst. */
+    halt(reactor, from, gate, ND_MAX((uint64_t)from->toll, (uint64_t)ND_SHARE_MIN));
+    return false;
+}
+
+bool nd_brake_pass(struct nd_reactor *reactor, struct nd_conn *from,
+                   struct nd_match *match, uint64_t bytes)
+{
+    if (nd_likely(is_at_ease(from, match))) {
+        return true;
+    }
+    from->toll = (int64_t)bytes;
     return pass_inboxes(reactor, from, match, bytes) &&
            pass_gates(reactor, from, match, bytes);
 }
@@ -170,6 +230,7 @@ void nd_brake_release(struct nd_conn *conn)
         nd_gate_release(conn->pacer);
         conn->pacer = NULL;
     }
+    forget_aim(conn);
 }
 
 /* An inbox may have been called heavy just when its owner had emptied it. */
@@ -298,8 +359,8 @@ void nd_brake_weigh(struct nd_conn *conn)
     } else if (!was_heavy && conn->is_blocked && conn->out.pending > high &&
                nd_conn_is_alive(conn)) {
         set_share(conn);
-        atomic_store_explicit(&conn->gate->credit, 0, memory_order_relaxed);
-        refill(conn->gate);
+        /* The first window is for those who are in the middle of a read. */
+        atomic_store_explicit(&conn->gate->credit, (int64_t)high, memory_order_relaxed);
         set_heavy(conn, true);
     }
 }

@@ -14,9 +14,14 @@
  * are let go in turn, each with a part of the credit reserved for it, so none of them
  * uses up what was meant for all. When the heavy one is at ease, they go on at once.
  *
+ * To stop in the middle of a read costs: the rest has to be put aside. So whose last
+ * publish went to a heavy one waits before it reads, and who has read already may go on
+ * for a while: the first credit of a gate is as much again as made it heavy.
+ *
  * So a stalled subscriber costs its publishers their speed until its deadline, a slow
  * one is fed at the speed it reads at, and nobody else's publishers are touched. An
- * inbox with too much mail is a gate like any other, without credit.
+ * inbox with too much mail is a gate like any other, without credit, but for those who
+ * have read: they may fill it up to twice its mark.
  */
 #ifndef ND_BRAKE_H
 #define ND_BRAKE_H
@@ -32,11 +37,15 @@ struct nd_reactor;
  * False: it is halted, and will be resumed. True: it is charged. Cheap while nobody in
  * the whole engine is heavy. */
 bool nd_brake_pass(struct nd_reactor *reactor, struct nd_conn *from,
-                   const struct nd_match *match, uint64_t bytes);
+                   struct nd_match *match, uint64_t bytes);
 
-/* Is nobody that *match* reaches heavy, so that many messages may go there without a
- * look at each? As cheap. */
-bool nd_brake_is_calm(const struct nd_reactor *reactor, const struct nd_match *match);
+/* Is nobody that *match* (or NULL) reaches heavy, so that *from* may write many messages
+ * to it without a look at each? As cheap. */
+bool nd_brake_is_calm(struct nd_conn *from, struct nd_match *match);
+
+/* Before a read: may *from* go on with what it wrote last, as far as that is known? False:
+ * someone there is heavy; *from* is halted, and nothing of its input is held. */
+bool nd_brake_enter(struct nd_conn *from);
 
 /* For the picks of a queue group, which prefer members that have credit and charge the
  * one they took. *from* may be NULL: mail was charged where it came from. */

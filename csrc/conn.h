@@ -27,6 +27,7 @@
 #include "sys.h"
 #include "timer.h"
 
+struct nd_match;
 struct nd_reactor;
 struct nd_recheck;
 
@@ -88,7 +89,8 @@ struct nd_conn {
     uint64_t unsent;       /* what the kernel held when last asked */
     uint64_t progress_ms;  /* when the peer last took something, while blocked */
     struct nd_gate *pacer; /* who halted us last; one reference, or NULL */
-    int64_t toll;          /* bytes of the publish that waits for it */
+    struct nd_match *aim;  /* what we write to under pressure; one reference, or NULL */
+    int64_t toll;          /* bytes of the publish that waits, or of the last one */
     int64_t prepaid;       /* bytes of its credit that are reserved for us */
 
     struct nd_hash sids;        /* our subscriptions, by sid */

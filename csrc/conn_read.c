@@ -1,6 +1,7 @@
 /* One read of a connection, and all that can be done with it: see conn.h, "Reading". */
 #include "conn.h"
 
+#include "brake.h"
 #include "client.h"
 #include "conn_own.h"
 #include "reactor.h"
@@ -391,7 +392,8 @@ bool nd_conn_read(struct nd_conn *conn)
     if (conn->is_lingering) {
         return nd_conn__can_read(conn) && discard(conn);
     }
-    if (!nd_conn__can_run(conn) || (conn->is_direct && !grow_tail(conn))) {
+    if (!nd_conn__can_run(conn) || !nd_brake_enter(conn) ||
+        (conn->is_direct && !grow_tail(conn))) {
         return false;
     }
     struct iovec iov;

@@ -142,11 +142,38 @@ void *nd_outbox_push(struct nd_outbox *outbox, uint32_t kind, size_t size)
     return parcel;
 }
 
+void nd_outbox_close_room(struct nd_outbox *outbox)
+{
+    if (outbox->chunk != NULL) {
+        nd_blob_release(outbox->chunk);
+        outbox->chunk = NULL;
+    }
+}
+
+uint8_t *nd_outbox_room(struct nd_outbox *outbox, struct nd_pool *pool, size_t len)
+{
+    if (outbox->chunk == NULL || outbox->chunk->cap - outbox->fill < len) {
+        nd_outbox_close_room(outbox);
+        outbox->chunk = nd_pool_take(pool, false);
+        outbox->fill = 0;
+    }
+    return outbox->chunk != NULL ? outbox->chunk->data + outbox->fill : NULL;
+}
+
+struct nd_blob *nd_outbox_take_room(struct nd_outbox *outbox, size_t len)
+{
+    outbox->fill += (uint32_t)len;
+    nd_outbox_weigh(outbox, len);
+    nd_blob_retain(outbox->chunk);
+    return outbox->chunk;
+}
+
 void nd_outbox_post(struct nd_outbox *outbox, struct nd_inbox *inbox)
 {
     if (outbox->first == NULL) {
         return;
     }
+    nd_outbox_close_room(outbox);
     atomic_fetch_add_explicit(&inbox->weight, outbox->weight, memory_order_relaxed);
     nd_mutex_lock(&inbox->mutex);
     *(inbox->last != NULL ? &inbox->last->next : &inbox->first) = outbox->first;

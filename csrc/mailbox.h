@@ -8,7 +8,8 @@
  * of a publish by its PONG may count on finding it delivered.
  *
  * Pages go back to the reactor that filled them and are filled again: a steady flow
- * between reactors allocates nothing.
+ * between reactors allocates nothing. Bytes that are to go on as they are lie beside the
+ * pages, in chunks that the parcels hold; a chunk takes no more once it is posted.
  *
  *   outbox (one for each pair)            inbox (one for each reactor)
  *   [page: parcel parcel parcel] -+-post-> [page][page][page] -take-> the owner
@@ -19,6 +20,7 @@
 
 #include <stdatomic.h>
 
+#include "mem.h"
 #include "nd.h"
 #include "sub.h"
 #include "sys.h"
@@ -48,6 +50,8 @@ struct nd_outbox {
     struct nd_page *first, *last;
     uint64_t weight;           /* bytes since the last post, as of pages */
     struct nd_page_pool *pool; /* of its sender; NULL = all pages from the heap */
+    struct nd_blob *chunk;     /* the one being filled for parcels to hold, or NULL */
+    uint32_t fill;             /* bytes used of it */
 };
 
 struct nd_inbox {
@@ -72,6 +76,12 @@ static inline void nd_outbox_weigh(struct nd_outbox *outbox, uint64_t bytes)
     outbox->last->weight += bytes;
     outbox->weight += bytes;
 }
+
+/* Where *len* bytes, at most a chunk, may be written; NULL = no memory. The parcel that
+ * is pushed then takes those it wrote, with a reference to their blob. */
+uint8_t *nd_outbox_room(struct nd_outbox *outbox, struct nd_pool *pool, size_t len);
+struct nd_blob *nd_outbox_take_room(struct nd_outbox *outbox, size_t len);
+void nd_outbox_close_room(struct nd_outbox *outbox); /* a post does that, too */
 
 void nd_page_pool_fini(struct nd_page_pool *pool); /* no page is out any more */
 

@@ -67,7 +67,7 @@ enum {
     ND_CONNECTS_MAX = 4096,       /* CONNECTs unanswered before accepting pauses */
     ND_NOTE_MAX = 8 * ND_KIB,     /* bytes that Python may leave with a connection */
     ND_BURST_MAX = 128,           /* messages delivered together */
-    ND_BURST_BYTES = 64 * ND_KIB, /* and what they may weigh */
+    ND_BURST_BYTES = 55 * ND_KIB, /* and what they may weigh */
     ND_RUN_SLICE = 2048,          /* operations but PUB of one connection in one turn */
     ND_CHECK_SLICE = 256,         /* subscriptions rechecked in one turn */
     ND_BURY_SLICE = 1024,         /* subscriptions removed for the dead in one turn */

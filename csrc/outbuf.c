@@ -123,7 +123,14 @@ int nd_outbuf_append_ref(struct nd_outbuf *out, struct nd_blob *blob,
 {
     assert(bytes.ptr >= blob->data && bytes.ptr + bytes.len <= blob->data + blob->cap);
     close_seg(out);
-    return push_seg(out, blob, (uint32_t)(bytes.ptr - blob->data), (uint32_t)bytes.len);
+    uint32_t at = (uint32_t)(bytes.ptr - blob->data);
+    struct nd_seg *last = out->count > 0 ? seg_at(out, out->count - 1) : NULL;
+    if (last != NULL && last->blob == blob && last->at + last->len == at) {
+        last->len += (uint32_t)bytes.len;
+        out->pending += bytes.len;
+        return ND_OK;
+    }
+    return push_seg(out, blob, at, (uint32_t)bytes.len);
 }
 
 int nd_outbuf_peek(const struct nd_outbuf *out, struct iovec *iov, int max)

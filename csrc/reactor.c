@@ -110,6 +110,7 @@ void nd_reactor_free(struct nd_reactor *reactor)
     for (uint32_t i = 0;
          reactor->outboxes != NULL && i < reactor->engine->reactor_count; i++) {
         nd_reactor_dispose(reactor->outboxes[i].first);
+        nd_outbox_close_room(&reactor->outboxes[i]);
     }
     nd_reactor_dispose(nd_inbox_take(&reactor->inbox));
     nd_inbox_fini(&reactor->inbox);

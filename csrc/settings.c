@@ -29,9 +29,9 @@ struct nd_settings *nd_settings_new(const struct nd_options *options, uint32_t v
     s->high_water = ND_MAX(options->max_pending / 8, (uint64_t)1);
     s->early_mark = ND_MIN(s->high_water, (uint64_t)ND_FLUSH_EARLY);
     s->inbox_high = ND_MIN(s->high_water, (uint64_t)ND_MIB);
-    /* More than one read makes of it, and few marks of an inbox from all together. */
-    s->outbox_high =
-        ND_MIN(s->inbox_high * 5 / 8, 4 * s->inbox_high / options->reactors);
+    /* Half of what a read brings: its owner begins while we go on, and finds it warm. All
+     * together stay below a few marks of an inbox. */
+    s->outbox_high = ND_MIN(s->inbox_high / 4, 4 * s->inbox_high / options->reactors);
     s->version = version;
     atomic_init(&s->refs, 1);
     return s;

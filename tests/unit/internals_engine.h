@@ -126,7 +126,12 @@ struct nd_outbox {
     struct nd_page *first, *last;
     uint64_t weight;
     struct nd_page_pool *pool;
+    struct nd_blob *chunk;
+    uint32_t fill;
 };
+uint8_t *nd_outbox_room(struct nd_outbox *outbox, struct nd_pool *pool, size_t len);
+struct nd_blob *nd_outbox_take_room(struct nd_outbox *outbox, size_t len);
+void nd_outbox_close_room(struct nd_outbox *outbox);
 struct nd_bell {
     int read_fd, write_fd;
 };

@@ -6,7 +6,7 @@ import contextlib
 import socket
 
 import pytest
-from test_reactor import MIB, Internals, Peer, Rig
+from test_reactor import ECHO, MIB, Internals, Peer, Rig
 
 SIZE = 4000  # bytes of a payload
 LINE = b"PUB a %d\r\n" % SIZE + b"x" * SIZE + b"\r\n"
@@ -209,3 +209,155 @@ def test_a_full_inbox_slows_down_its_sender(internals: Internals) -> None:
         rig.settle()
         assert not rig.look(publisher).is_halted
         assert subscriber.read() == MESSAGE * sent
+
+
+def publish_until(rig: Rig, publisher: Peer, reactor: int, *, is_halted: bool) -> int:
+    """Single messages, one read each; returns how many."""
+    sent = 0
+    while sent == 0 or rig.look(publisher).is_halted != is_halted:
+        publisher.send(LINE)
+        sent += 1
+        rig.turn(reactor)
+        assert sent < 100
+    return sent
+
+
+def test_who_waits_for_an_inbox_waits_before_it_reads(internals: Internals) -> None:
+    """Nothing of its input is held meanwhile; it goes on when the mail is collected."""
+    with Rig(internals, reactors=2, max_pending=MIB) as rig:
+        publisher, subscriber = rig.client(), subscribe(rig)
+        sent = publish_until(rig, publisher, 1, is_halted=True)
+        assert rig.look(publisher).tail_cap == 0
+        assert sent * SIZE < MIB // 8 + 4 * SIZE  # and before twice the mark
+        rig.turn(1)
+        assert rig.look(publisher).is_halted
+        rig.settle()
+        assert subscriber.read() == MESSAGE * sent
+        assert not rig.look(publisher).is_halted
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_an_inbox_halts_only_those_who_write_to_it(
+    internals: Internals, count: int
+) -> None:
+    with Rig(internals, reactors=2, max_pending=MIB) as rig:
+        publisher, subscriber = rig.client(), rig.client()
+        other, near = rig.client(options=ECHO), rig.client()
+        assert [peer.cid % 2 for peer in rig.peers] == [1, 0, 1, 0]
+        subscriber.send(b"SUB a 1\r\n")
+        other.send(b"SUB b 2\r\n")
+        near.send(b"SUB c 3\r\n")
+        rig.settle()
+        other.send(b"PUB a 2\r\nhi\r\n")  # but the next ones go to its own reactor
+        rig.turn(1)
+        other.send(b"PUB b 2\r\nhi\r\n" * count)
+        rig.turn(1)
+        publish_until(rig, publisher, 1, is_halted=True)
+        other.send(b"PUB b 2\r\nhi\r\n" * count)
+        rig.turn(1)
+        assert other.read() == b"MSG b 2 2\r\nhi\r\n" * 2 * count
+        other.send(b"PUB c 2\r\nhi\r\n")  # on the way, for its mark is not twice over
+        rig.turn(1)
+        assert not rig.look(other).is_halted
+        other.send(b"PUB c 2\r\nho\r\n")
+        rig.turn(1)
+        assert rig.look(other).is_halted
+        rig.settle()
+        assert near.read() == b"MSG c 3 2\r\nhi\r\nMSG c 3 2\r\nho\r\n"
+
+
+@pytest.mark.parametrize("size", [100, SIZE])
+def test_a_read_halts_in_its_middle_at_twice_the_mark(
+    internals: Internals, size: int
+) -> None:
+    mark = 32 * 1024
+    with Rig(internals, reactors=2, max_pending=8 * mark) as rig:
+        publisher, subscriber = rig.client(), subscribe(rig)
+        count = 4 * mark // size
+        publisher.send((b"PUB a %d\r\n" % size + b"x" * size + b"\r\n") * count)
+        rig.turn(1)
+        view = rig.look(publisher)
+        assert view.is_halted
+        assert mark < view.tail_cap < 3 * mark
+        got = b""
+        for _ in range(20):
+            rig.settle()
+            got += subscriber.read()
+        assert got == (b"MSG a 1 %d\r\n" % size + b"x" * size + b"\r\n") * count
+
+
+def test_who_waits_for_a_reader_waits_before_it_reads(internals: Internals) -> None:
+    """But who has read may go on: the first window is wide enough."""
+    with Rig(internals, max_pending=MIB) as rig:
+        heavy = subscribe(rig, snd=4096)
+        publisher, other = rig.client(), rig.client()
+        sent = 0
+        while not rig.look(heavy).is_heavy:
+            publisher.send(LINE)
+            rig.turn()
+            sent += 1
+        for peer in (publisher, other):
+            peer.send(LINE * 5)  # the first that is written under pressure
+            rig.turn()
+            assert not rig.look(peer).is_halted
+        before = rig.look(heavy).pending
+        publisher.send(LINE * 5)
+        rig.turn()
+        view = rig.look(publisher)
+        assert (view.is_halted, view.tail_cap) == (True, 0)
+        assert rig.look(heavy).pending == before
+        other.send(b"PUB c 2\r\nhi\r\n")  # what comes is not known: it waits as well
+        rig.turn()
+        assert rig.look(other).is_halted
+        rig.advance(30)
+        assert not rig.look(other).is_halted
+        other.send(b"PUB c 2\r\nhi\r\nPING\r\n")  # and now it is known
+        rig.turn()
+        assert other.read() == b"PONG\r\n"
+        got = b""
+        for _ in range(2000):
+            got += heavy.read()
+            rig.advance(1)
+        assert got == MESSAGE * (sent + 15)
+        assert not rig.look(publisher).is_halted
+
+
+@pytest.mark.parametrize(("size", "limit"), [(SIZE, MIB), (10 * SIZE, 10 * MIB)])
+def test_a_crowd_that_waits_to_read_is_let_in_one_by_one(
+    internals: Internals, size: int, limit: int
+) -> None:
+    line = b"PUB a %d\r\n" % size + b"x" * size + b"\r\n"
+    with Rig(internals, max_pending=limit) as rig:
+        stalled = subscribe(rig, snd=4096)
+        crowd = [rig.client() for _ in range(100)]
+        for peer in crowd[:33] + crowd:  # all of them within the first window
+            peer.send(line)
+            rig.turn()
+        assert rig.look(stalled).is_heavy
+        for peer in crowd:
+            peer.send(line)
+        rig.turn()
+        assert all(rig.look(peer).is_halted for peer in crowd)
+        assert {rig.look(peer).tail_cap > 0 for peer in crowd} == {True, False}
+        for _ in range(120):
+            before = rig.look(stalled).pending
+            rig.advance(10)
+            assert rig.look(stalled).pending <= before + 2 * len(line)
+
+
+def test_what_goes_to_very_many_is_not_kept_in_mind(internals: Internals) -> None:
+    with Rig(internals, max_pending=MIB // 4) as rig:
+        heavy = subscribe(rig, snd=4096)
+        many, publisher = rig.client(), rig.client()
+        many.send(b"".join(b"SUB a %d\r\n" % n for n in range(600)))
+        rig.settle()
+        for _ in range(1500):
+            publisher.send(b"PUB a 100\r\n" + b"x" * 100 + b"\r\n")
+            rig.turn()
+            many.read()
+            if rig.look(publisher).is_halted:
+                break
+        view = rig.look(publisher)
+        assert rig.look(heavy).is_heavy
+        assert view.is_halted
+        assert view.tail_cap > 100  # it was in the middle of a read

@@ -185,6 +185,69 @@ def test_pages_come_back_from_other_threads(box: Box, pool: Any) -> None:
     assert got == rounds * 3
 
 
+class Room:
+    """What an outbox has beside its pages; the chunks are of *pool*."""
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+        self.pool = box.ffi.new("struct nd_pool *")
+
+    def write(self, size: int) -> tuple[Any, Any]:
+        """One parcel that holds *size* bytes: where they lie, and in which blob."""
+        lib, outbox = self.box.lib, self.box.outbox
+        at = lib.nd_outbox_room(outbox, self.pool, size)
+        assert at != self.box.ffi.NULL
+        self.box.push(1, b"")
+        return at, lib.nd_outbox_take_room(outbox, size)
+
+
+def test_bytes_beside_the_pages_lie_one_after_the_other(box: Box) -> None:
+    room = Room(box)
+    first, blob = room.write(40_000)
+    second, same = room.write(25_000)
+    assert (second - first, same) == (40_000, blob)
+    assert first == blob.data
+    assert blob.refs == 3
+    assert box.outbox.weight == 65_000 + 2 * 16
+    third, other = room.write(1_000)  # no room for that
+    assert other != blob
+    assert third == other.data
+    assert (blob.refs, other.refs) == (2, 2)
+    box.post()
+    assert other.refs == 1
+    assert box.outbox.chunk == box.ffi.NULL
+    assert box.inbox.weight == 66_000 + 3 * 16
+    assert len(box.take()) == 3
+    for held in (blob, blob, other):
+        box.lib.nd_blob_release(held)
+
+
+def test_what_is_posted_is_not_written_to(box: Box) -> None:
+    room = Room(box)
+    _, blob = room.write(10)
+    box.post()
+    _, other = room.write(10)
+    assert other != blob
+    box.lib.nd_outbox_close_room(box.outbox)
+    assert (blob.refs, other.refs) == (1, 1)
+    box.lib.nd_outbox_close_room(box.outbox)
+    for held in (blob, other):
+        box.lib.nd_blob_release(held)
+
+
+def test_no_memory_beside_the_pages(box: Box) -> None:
+    room = Room(box)
+    box.lib.nd_test_alloc_fail(1, True)
+    try:
+        at = box.lib.nd_outbox_room(box.outbox, room.pool, 10)
+    finally:
+        box.lib.nd_test_alloc_fail(0, False)
+    assert at == box.ffi.NULL
+    _, blob = room.write(10)
+    box.post()
+    box.lib.nd_blob_release(blob)
+
+
 def test_nothing_to_post_is_no_mail(box: Box) -> None:
     assert box.lib.nd_inbox_doze(box.inbox)
     box.post()

@@ -191,3 +191,22 @@ def test_small_things_between_large_ones_share_a_chunk(internals: Internals) -> 
     buffer.check()
     assert buffer.pooled() == 1
     buffer.close()
+
+
+def test_neighbours_in_a_blob_are_one_piece(internals: Internals) -> None:
+    buffer = Buffer(internals)
+    for number, size, start, pieces in (
+        (0, 100, 0, 1),
+        (0, 50, 100, 1),  # goes on where the last one ended
+        (0, 50, 151, 2),  # a byte further
+        (1, 50, 201, 3),  # another blob
+        (0, 50, 201, 4),
+    ):
+        buffer.refer(number, size, start)
+        buffer.check()
+        assert buffer.out.count == pieces
+    buffer.append(10)
+    buffer.refer(0, 50, 251)
+    assert buffer.out.count == 6
+    buffer.check()
+    buffer.close()

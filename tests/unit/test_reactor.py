@@ -310,6 +310,154 @@ def test_mail_that_nobody_collects_is_freed(internals: Internals) -> None:
     assert internals[1].nd_test_alloc_live() == live
 
 
+# What a run of messages may meet at the one who gets it: what it sends before, and how
+# many of 300 messages to "run" it then gets for each subscription.
+RUN = (b"PUB run 150\r\n" + b"x" * 150 + b"\r\n") * 500
+RUN_READ = (b"MSG run 1 150\r\n" + b"x" * 150 + b"\r\n") * 500
+CROSSINGS = {
+    "one": (b"SUB run 1\r\n", [b"1"], 300),
+    "long sid": (b"SUB run %s\r\n" % (b"9" * 70), [b"9" * 70], 300),
+    "two": (b"SUB run 1\r\nSUB run 22\r\n", [b"1", b"22"], 300),
+    "limit": (b"SUB run 1\r\nUNSUB 1 150\r\n", [b"1"], 150),
+    "long ago": (b"SUB run 1\r\nUNSUB 1\r\n", [], 0),
+}
+
+
+@pytest.mark.parametrize("size", [2, 90, 128, 150, 1000, 4000])
+@pytest.mark.parametrize("kind", CROSSINGS)
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_run_crosses_to_another_reactor(
+    internals: Internals, kind: str, size: int, traced: bool
+) -> None:
+    live = internals[1].nd_test_alloc_live()
+    asks, sids, count = CROSSINGS[kind]
+    with Rig(internals, reactors=2, trace=traced, max_pending=64 * MIB) as rig:
+        publisher, reader, bystander = (rig.adopt(pair=loopback()) for _ in range(3))
+        for peer in rig.peers:
+            peer.send(b"CONNECT {}\r\n")
+            rig.settle()
+            rig.admit(peer)
+            rig.settle()
+        assert publisher.cid % 2 != reader.cid % 2
+        reader.send(asks)
+        bystander.send(b"SUB other 1\r\n")
+        rig.settle()
+        for peer in rig.peers:
+            peer.read()
+        bodies = [b"%04d" % n * (size // 4) + b"." * (size % 4) for n in range(300)]
+        line = b" %d\r\n%s\r\n"
+        run = b"".join(b"PUB run" + line % (size, body) for body in bodies)
+        other = b"PUB other" + line % (size, bodies[0])
+        got = b""
+        publisher.pump(run + other + b"PING\r\n")
+        for _ in range(20):
+            rig.settle()
+            publisher.pump(b"")
+            got += reader.read()
+        assert publisher.read() == b"PONG\r\n"
+        assert got == b"".join(
+            b"MSG run " + sid + line % (size, body)
+            for body in bodies[:count]
+            for sid in sids
+        )
+        assert bystander.read() == b"MSG other 1" + line % (size, bodies[0])
+        assert rig.look(reader).out_msgs == count * len(sids)
+        rig.check()
+    assert internals[1].nd_test_alloc_live() == live
+
+
+def crossing(rig: Rig, *, snd: int = 0) -> tuple[Peer, Peer]:
+    """A publisher, and who is subscribed to "run" on another reactor."""
+    publisher = rig.adopt(pair=loopback())
+    publisher.send(b"CONNECT {}\r\n")
+    rig.settle()
+    rig.admit(publisher)
+    reader = rig.client(snd=snd)
+    reader.send(b"SUB run 1\r\n")
+    rig.settle()
+    publisher.read()
+    assert (publisher.cid % 2, reader.cid % 2) == (1, 0)
+    return publisher, reader
+
+
+def test_a_run_arrives_after_its_reader_has_gone(internals: Internals) -> None:
+    with Rig(internals, reactors=2) as rig:
+        publisher, reader = crossing(rig)
+        assert rig.lib.nd_close(rig.engine, reader.cid) == 0
+        publisher.send(RUN + b"PING\r\n")
+        rig.turn(1)
+        rig.settle()
+        assert publisher.read() == b"PONG\r\n"
+        assert reader.read() == b""
+        assert reader.ended
+        assert rig.stats().out_msgs == 0
+
+
+def test_runs_to_one_who_lags(internals: Internals) -> None:
+    """What it owes by reference has the bound of all that it owes."""
+    with Rig(internals, reactors=2, max_pending=MIB) as rig:
+        publisher, reader = crossing(rig, snd=4096)
+        got = b""
+        for _ in range(10):
+            publisher.pump(RUN)
+            rig.settle()
+            assert rig.look(reader).pending <= MIB // 4
+        assert rig.look(reader).is_heavy
+        for _ in range(PLENTY):
+            publisher.pump(b"")
+            rig.advance(10)
+            got += reader.read()
+            if len(got) == 10 * len(RUN_READ):
+                break
+        assert got == 10 * RUN_READ
+
+
+def test_a_run_that_nobody_collects_is_freed(internals: Internals) -> None:
+    live = internals[1].nd_test_alloc_live()
+    with Rig(internals, reactors=2) as rig:
+        publisher, _ = crossing(rig)
+        publisher.send(RUN)
+        rig.turn(1)
+    assert internals[1].nd_test_alloc_live() == live
+
+
+def test_a_short_run_holds_no_chunk(internals: Internals) -> None:
+    """Who lags would hold a chunk for each of them."""
+    with Rig(internals, reactors=2) as rig:
+        publisher, reader = crossing(rig, snd=4096)
+        publisher.send(RUN)
+        rig.settle()
+        live = internals[1].nd_test_alloc_live()
+        for _ in range(50):
+            publisher.send((b"PUB run 150\r\n" + b"x" * 150 + b"\r\n") * 10)
+            rig.settle()
+        assert rig.look(reader).pending > 100_000
+        assert internals[1].nd_test_alloc_live() - live < 10
+
+
+@pytest.mark.parametrize("nth", range(1, 9))
+def test_a_run_that_finds_no_memory_costs_its_publisher(
+    internals: Internals, nth: int
+) -> None:
+    lib = internals[1]
+    live = lib.nd_test_alloc_live()
+    with Rig(internals, reactors=2) as rig:
+        publisher, reader = crossing(rig)
+        publisher.send(RUN)
+        lib.nd_test_alloc_fail(nth, True)
+        rig.turn(1)
+        had_enough = lib.nd_test_alloc_calls() < nth
+        lib.nd_test_alloc_fail(0, False)
+        if nth % 2:  # and otherwise nobody ever looks
+            rig.settle()
+            got = reader.read()
+            assert RUN_READ.startswith(got)
+            assert (got == RUN_READ) == had_enough
+            assert (rig.look(publisher) is not None) == had_enough
+            rig.check()
+    assert lib.nd_test_alloc_live() == live
+
+
 @pytest.fixture
 def rig(internals: Internals) -> Iterator[Rig]:
     with Rig(internals) as made:
