@@ -217,6 +217,10 @@ bool nd_burst_begin(struct nd_burst *burst, struct nd_conn *from,
     int rc;
     assert(!nd_burst_is_open(burst));
     struct nd_match *match = nd_cache_find(reactor->cache, subject, &rc);
+    if (nd_unlikely(from->rights.permits != NULL) &&
+        !nd_cache_may_publish(reactor->cache, from->rights.permits, subject)) {
+        return false; /* refused one by one, too */
+    }
     if (nd_unlikely(rc != ND_OK) || nd_unlikely(!nd_brake_is_calm(from, match))) {
         return false;
     }
