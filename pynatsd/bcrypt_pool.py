@@ -89,7 +89,7 @@ class BcryptPool(Generic[Ticket]):
         Raises:
             RuntimeError: no thread can be had.
         """
-        wanted = min(WORKERS_MAX, usable_cpus())
+        wanted = max(1, min(WORKERS_MAX, usable_cpus() - 1))  # one CPU is not for them
         with self._changed:
             while len(self._threads) < wanted:
                 # A daemon, because a check may take longer than a program may wait.

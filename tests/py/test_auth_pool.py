@@ -338,7 +338,7 @@ def test_started_twice_has_no_more_workers(bench: Bench) -> None:
     assert len(bench.pool._threads) == 1
 
 
-@pytest.mark.parametrize(("cpus", "workers"), [(1, 1), (2, 2), (64, 2)])
+@pytest.mark.parametrize(("cpus", "workers"), [(1, 1), (2, 1), (3, 2), (64, 2)])
 def test_workers(monkeypatch: pytest.MonkeyPatch, cpus: int, workers: int) -> None:
     monkeypatch.setattr(bcrypt_pool, "usable_cpus", lambda: cpus)
     bench = Bench()
