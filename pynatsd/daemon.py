@@ -101,12 +101,19 @@ class _Daemon:
             self._server.start(on_end=self._on_end)
         except ListenError as error:
             address = join(options.host, max(options.port, 0))
-            log.critical('Error listening on port: %s, "%s"', address, error)
+            self._fail(f'Error listening on port: {address}, "{error}"')
             return False
         except (MemoryError, OSError, RuntimeError, CoreError) as error:
-            log.critical("Error starting the server: %s", error)
+            self._fail(f"Error starting the server: {error}")
             return False
         return True
+
+    def _fail(self, text: str) -> None:
+        """Also for whoever has started us, and sees standard error alone."""
+        log.critical("%s", text)
+        options = self._options
+        if options.log_file or options.remote_syslog or options.syslog:
+            raise StartError(text)
 
     def _serve(self) -> int:
         """Until the end. Returns the exit status: 1 if the server ended by itself."""

@@ -128,6 +128,17 @@ def test_port_in_use(tmp_path: Path) -> None:
     ]
 
 
+def test_who_logs_elsewhere_fails_on_standard_error_too(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    text = (
+        "Error listening on port: no.such.host.invalid:1, "
+        '"listen tcp: lookup no.such.host.invalid: no such host"'
+    )
+    done = run("-a", "no.such.host.invalid", "-p", "1", "-T=false", "-l", str(path))
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{text}\n")
+    assert path.read_text().endswith(f"[FTL] {text}\n")
+
+
 def test_host_that_does_not_exist() -> None:
     done = run("-a", "no.such.host.invalid", "-p", "1", "-T=false")
     assert done.returncode == 1
