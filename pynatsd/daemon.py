@@ -88,7 +88,6 @@ class _Daemon:
             self._trap_signals()
             if not self._start():
                 return 1
-            stack.callback(self._server.stop)
             if directory := self._options.ports_file_dir:
                 path = files.ports_file(directory, "pynatsd")
                 _write_ports_file(path, self._server.url)
@@ -184,7 +183,7 @@ class _Daemon:
                 log.info("%s", line)
         except logs.LogError as error:
             log.error("Failed to reload server configuration: %s", error.text)
-        except (ValueError, reload.ReloadError, CoreError) as error:
+        except (ValueError, RuntimeError, reload.ReloadError, CoreError) as error:
             log.error("Failed to reload server configuration: %s", error)
 
     def _take_over(self) -> list[str]:
@@ -194,7 +193,11 @@ class _Daemon:
         options, warnings = self._loader()
         reload.changes(self._options, options)
         self._handler.reconfigure(options)
-        lines = self._server.reload(options)
+        try:
+            lines = self._server.reload(options)
+        except BaseException:
+            self._handler.reconfigure(self._options)
+            raise
         self._options = options
         for warning in warnings:
             log.warning("%s", warning)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pynatsd import peer_url
+from pynatsd.conf_tree import visible
 from pynatsd.usage import HELP_TLS, USAGE, VERSION_LINE
 
 # Names of a flag, kind of its value, and what is set to it: fields of `Options`, or of
@@ -210,10 +211,7 @@ def _error(text: str) -> Exit:
 
 def _line(text: str) -> str:
     """One line for a terminal, whatever was typed."""
-    shown = (
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
-    return "".join(shown) + "\n"
+    return visible(text) + "\n"
 
 
 # ---- the cluster ----

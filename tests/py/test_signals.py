@@ -219,6 +219,21 @@ def test_all_or_nothing(config: Path, clients: Any, text: str, why: str | None) 
         )
 
 
+def test_a_refusal_of_the_server_leaves_the_log_where_it_was(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "waits.py").write_text("async def decide(login): pass\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with daemon("-c", str(config)) as process:
+        text = f"log_file: {tmp_path / 'log'}\nauthenticator: 'waits:decide'\n"
+        assert reload(process, config, text) == [
+            "[ERR] Failed to reload server configuration: "
+            "authenticator: must not be async"
+        ]
+        process.send(signal.SIGUSR1)
+        process.wait_for("File log re-open ignored, not a file logger")
+
+
 def test_flags_still_win_after_a_reload(config: Path, clients: Any) -> None:
     with daemon("-c", str(config), "-D", "--user", "a", "--pass", "b") as process:
         reload(process, config, "debug: false\nauthorization { user: x }\n")
