@@ -37,7 +37,15 @@ from typing import Any
 
 import bcrypt
 
-from perf.processes import HOST, MeasureError, Server, build_load, run_load, serving
+from perf.processes import (
+    HOST,
+    MeasureError,
+    Server,
+    build_load,
+    connected,
+    run_load,
+    serving,
+)
 
 OURS = "{python} -m pynatsd -a 127.0.0.1 -p {port} -c CONFIG"
 COST = 11  # the default of mkpasswd
@@ -94,30 +102,19 @@ def hashed(password: bytes) -> str:
 
 
 @contextmanager
-def configured(command: str, text: str, cpu: int | None = None) -> Iterator[Server]:
-    """Serve with this configuration; `rewrite` finds it by the working directory."""
+def configured(
+    command: str, text: str, cpu: int | None = None
+) -> Iterator[tuple[Server, Path]]:
+    """Serve with a configuration of this text, in a file for `rewrite`."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "server.conf"
         path.write_text(text)
         path.chmod(0o600)
         with serving(command.replace("CONFIG", str(path)), cpu) as server:
-            CONFIGS[server.pid] = path
-            yield server
-
-
-CONFIGS: dict[int, Path] = {}  # of the servers that run, by pid
+            yield server, path
 
 
 # ---- clients ----
-
-
-def dial(server: Server, address: str = HOST) -> socket.socket:
-    """Connect from *address*, and read INFO."""
-    link = socket.create_connection((HOST, server.port), 30.0, (address, 0))
-    line = b""
-    while not line.endswith(b"\r\n"):
-        line += link.recv(4096)
-    return link
 
 
 def hello(name: str, password: str) -> bytes:
@@ -127,7 +124,7 @@ def hello(name: str, password: str) -> bytes:
 
 def log_in(server: Server, name: str, password: str, address: str = HOST) -> bytes:
     """Return the line that the server answers."""
-    with dial(server, address) as link:
+    with connected(server, address) as link:
         link.sendall(hello(name, password))
         return link.makefile("rb").readline()
 
@@ -181,7 +178,7 @@ def storm(command: str) -> dict[str, Any]:
     friends = {f"friend{i}": f"{i} is right" for i in range(FRIENDS)}
     users = [user(name, hashed(text.encode())) for name, text in friends.items()]
     check = seconds_of_a_check(secret)
-    with configured(command, config(user("victim", secret), *users)) as server:
+    with configured(command, config(user("victim", secret), *users)) as (server, _):
         over = threading.Event()
         start = time.monotonic()
         attackers = [Attacker(server, i, over) for i in range(STORM_THREADS)]
@@ -231,7 +228,10 @@ def storm(command: str) -> dict[str, Any]:
 def herd(command: str) -> dict[str, Any]:
     """Time from the first connect until the last PONG."""
     text = config(user("many", hashed(PASSWORD)))
-    with configured(command, text) as server, selectors.DefaultSelector() as selector:
+    with (
+        configured(command, text) as (server, _),
+        selectors.DefaultSelector() as selector,
+    ):
         start = time.monotonic()
         answers: dict[socket.socket, bytes] = {}
         for _ in range(HERD):
@@ -264,9 +264,8 @@ def herd(command: str) -> dict[str, Any]:
 # ---- reload ----
 
 
-def rewrite(server: Server, text: str) -> None:
+def rewrite(server: Server, path: Path, text: str) -> None:
     """Replace the configuration file, and let the server know."""
-    path = CONFIGS[server.pid]
     fresh = path.with_suffix(".new")
     fresh.write_text(text)
     fresh.chmod(0o600)
@@ -283,8 +282,8 @@ def reload(command: str) -> dict[str, Any]:
         config(kept, user("other", "x", PERMISSIONS), more="max_payload: 600000\n"),
     ]
     closed, removed = 0, []
-    with configured(command, first) as server:
-        stays = dial(server)
+    with configured(command, first) as (server, path):
+        stays = connected(server)
         stays.sendall(hello("kept", "kept"))
         load: dict[str, Any] = {}
         seconds = (RELOADS + 1) * RELOAD_PAUSE_S
@@ -294,16 +293,16 @@ def reload(command: str) -> dict[str, Any]:
         )
         loading.start()
         for turn in range(RELOADS):
-            leaves = dial(server)
+            leaves = connected(server)
             leaves.sendall(hello("gone", "gone"))
             lines = leaves.makefile("rb")
             lines.readline()
             time.sleep(RELOAD_PAUSE_S)
-            rewrite(server, turns[(turn + 1) % 2])
+            rewrite(server, path, turns[(turn + 1) % 2])
             if turn % 2 == 0:
                 leaves.settimeout(5.0)
                 removed.append(lines.readline())
-                rewrite(server, turns[0])
+                rewrite(server, path, turns[0])
             leaves.close()
         loading.join()
         stays.sendall(b"PING\r\n")
@@ -355,8 +354,8 @@ def rules(command: str) -> dict[str, Any]:
     bound = free.replace("password: guest", f"password: guest, {PERMISSIONS}")
     figures: dict[str, Any] = {}
     with (
-        configured(command, free + "no_auth_user: guest\n", 0) as without,
-        configured(command, bound + "no_auth_user: guest\n", 0) as having,
+        configured(command, free + "no_auth_user: guest\n", 0) as (without, _),
+        configured(command, bound + "no_auth_user: guest\n", 0) as (having, _),
     ):
         for name, words in RULES_LOADS.items():
             pairs = [

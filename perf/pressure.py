@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from perf.processes import HOST, MeasureError, Server, serving
+from perf.processes import MeasureError, Server, connected, serving
 
 OURS = f"{sys.executable} -m pynatsd -a 127.0.0.1 -p {{port}} --threads {{threads}}"
 PAYLOAD = 1024  # bytes
@@ -39,10 +39,7 @@ CONNECT = b'CONNECT {"verbose":false,"pedantic":false}\r\nPING\r\n'
 
 def dial(server: Server, then: bytes = b"") -> socket.socket:
     """Connect and let the server confirm it, with *then* before the PING."""
-    link = socket.create_connection((HOST, server.port), 10.0)
-    stream = b""
-    while not stream.endswith(b"} \r\n"):
-        stream += link.recv(4096)
+    link = connected(server)
     link.sendall(CONNECT.replace(b"PING", then + b"PING"))
     answer = b""
     while answer != b"PONG\r\n":

@@ -167,6 +167,15 @@ def serving(command: str, cpu: int | None, threads: int = 0) -> Iterator[Server]
             _stop(process)
 
 
+def connected(server: Server, address: str = HOST) -> socket.socket:
+    """Connect from *address*, and read INFO."""
+    link = socket.create_connection((HOST, server.port), 30.0, (address, 0))
+    line = b""
+    while not line.endswith(b"\r\n"):
+        line += link.recv(4096)
+    return link
+
+
 def _await_version(process: subprocess.Popen[bytes], port: int) -> str | None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
